@@ -1,0 +1,221 @@
+"""The memory of one shard: numbers each update, tells snapshots from changes, opens and closes gaps.
+
+Everything that has to reach Kafka leaves as an item of one ordered queue. The ledger runs ahead of the log: after
+a failed transaction the same items are sent again, never newer ones first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from connector.domain.model import (
+    Entry,
+    GapClosed,
+    GapOpened,
+    OpenGap,
+    Progress,
+    Retired,
+    Series,
+    SourceOffset,
+    Subscribed,
+    by_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from connector.domain.events import Rejected, Updated
+
+ACTIVE: Final = "active"
+REMOVED: Final = "removed"
+
+
+class Position:
+    """Where one series stands, newest values included that still wait for their transaction."""
+
+    __slots__ = ("epoch", "fresh", "gap", "raw", "received_us", "sequence", "series", "session_id", "value")
+
+    def __init__(self, offset: SourceOffset) -> None:
+        self.series = offset.series
+        self.epoch = offset.epoch
+        self.sequence = offset.sequence
+        self.value = offset.value
+        self.raw = offset.raw
+        self.received_us = offset.received_us
+        self.session_id = offset.session_id
+        self.gap = offset.gap
+        self.fresh = False
+        """True from subscribing until the first value: that value is a snapshot."""
+
+    def offset(self, state: str = ACTIVE) -> SourceOffset:
+        """The row of the series as it stands now."""
+        return SourceOffset(
+            self.series,
+            state,
+            self.epoch,
+            self.sequence,
+            self.value,
+            self.raw,
+            self.received_us,
+            self.session_id,
+            self.gap,
+        )
+
+
+class Ledger:
+    """Positions of the series of one shard and the queue of what is not yet committed."""
+
+    def __init__(self, *, collapse_repeats: bool = False) -> None:
+        self.positions: dict[Series, Position] = {}
+        self.queue: deque[Any] = deque()
+        self.suppressed = 0
+        self._collapse = collapse_repeats
+        self._retired: dict[Series, SourceOffset] = {}
+
+    # Taking a shard over.
+
+    def recover(self, progress: Progress, series: Iterable[Series], *, reason: str, at_us: int) -> None:
+        """Continue from the log: declare what was missed, retire what is no longer configured.
+
+        The gap of each series starts at the shard's ``complete_through`` (or at its newest committed value, if that
+        is later), or where its open gap started.
+        """
+        wanted = set(series)
+        through = progress.shard.complete_through_us
+        for one, offset in progress.offsets.items():
+            if offset.state == REMOVED:
+                self._retired[one] = offset
+                continue
+            self.positions[one] = Position(offset)
+            started_us = max(through, offset.received_us or 0)
+            self._open(self.positions[one], OpenGap(started_us, "state_lost" if progress.lost else reason))
+        for one in sorted(set(self.positions) - wanted, key=by_name):
+            self.retire(one, at_us)
+
+    # The session.
+
+    def subscribe(self, series: Iterable[Series]) -> None:
+        """A session asks for these series now: their next value is a snapshot."""
+        for one in series:
+            position = self.positions.get(one) or self._start(one)
+            position.fresh = True
+
+    def close(self, gap: OpenGap) -> None:
+        """The session ended: every series has a gap from ``gap.started_us`` on, unless one is open already."""
+        for position in self.positions.values():
+            self._open(position, gap)
+
+    def retire(self, series: Series, at_us: int) -> None:
+        """Stop following a series; an open gap closes, since nothing is missed any more."""
+        position = self.positions.pop(series)
+        if position.gap is not None:
+            self._step(position, position.value, at_us, detail="removed", resynced=False)
+        position.gap = OpenGap(at_us, "unsubscribed")
+        self._retired[series] = position.offset(REMOVED)
+        self.queue.append(Retired(self._retired[series], at_us))
+
+    def admit(self, update: Updated) -> bool:
+        """Give the update its sequence and queue it; False if it only repeats what is known."""
+        position = self.positions[update.series]
+        before = position.value
+        gap = position.gap
+        fresh, position.fresh = position.fresh, False
+        known = position.sequence > 0
+        repeated = known and (fresh or self._collapse) and before == update.value
+        if gap is not None:
+            self._step(position, update.value, update.received_us)
+        if repeated:
+            self.suppressed += 1
+            return False
+        position.sequence += 1
+        position.value = update.value
+        position.raw = update.raw
+        position.received_us = update.received_us
+        position.session_id = update.session_id
+        origin = "update" if not fresh else "resync" if known else "initial"
+        self.queue.append(
+            Entry(
+                update.series,
+                position.epoch,
+                position.sequence,
+                update.value,
+                update.raw,
+                origin,
+                update.received_us,
+                update.session_id,
+                update.frame,
+            )
+        )
+        return True
+
+    def reject(self, rejected: Rejected) -> None:
+        """Queue the dead letter; the series whose value it held has a gap until its next value."""
+        for series in rejected.series:
+            position = self.positions.get(series)
+            if position is not None:
+                self._open(position, OpenGap(rejected.received_us, "undecodable", rejected.reason))
+        self.queue.append(rejected)
+
+    # Gaps.
+
+    def _start(self, series: Series) -> Position:
+        retired = self._retired.pop(series, None)
+        if retired is None:
+            position = Position(SourceOffset(series, ACTIVE, 1, 0))
+            self.queue.append(Subscribed(position.offset()))
+        else:
+            position = Position(retired)
+            assert position.gap is not None
+            self.queue.append(GapOpened(position.offset(), position.gap))
+        self.positions[series] = position
+        return position
+
+    def _open(self, position: Position, gap: OpenGap) -> None:
+        if position.gap is None:
+            position.gap = gap
+            self.queue.append(GapOpened(position.offset(), gap))
+
+    def _step(
+        self,
+        position: Position,
+        value_after: float | None,
+        ended_us: int,
+        *,
+        detail: str | None = None,
+        resynced: bool = True,
+    ) -> None:
+        gap = position.gap
+        assert gap is not None
+        if detail is not None:
+            gap = OpenGap(gap.started_us, gap.reason, detail)
+        position.gap = None
+        position.epoch += 1
+        self.queue.append(
+            GapClosed(
+                position.offset(),
+                gap,
+                position.value,
+                value_after if resynced else None,
+                max(ended_us, gap.started_us),
+                resynced,
+            )
+        )
+
+
+def unpublished(items: tuple[Any, ...], progress: Progress) -> tuple[Any, ...]:
+    """The items of a batch of unknown fate that the log does not hold yet.
+
+    A torn transaction may have left some: what is newer than the log, series by series, is sent again.
+    """
+    return tuple(item for item in items if not _published(item, progress))
+
+
+def _published(item: Any, progress: Progress) -> bool:
+    if isinstance(item, Entry):
+        offset = progress.offsets.get(item.series)
+        return offset is not None and item.sequence <= offset.sequence
+    if isinstance(item, GapClosed):
+        offset = progress.offsets.get(item.offset.series)
+        return offset is not None and item.offset.epoch <= offset.epoch
+    return False
