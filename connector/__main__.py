@@ -1,0 +1,5 @@
+"""``python -m connector``: the command line."""
+
+from connector.cli.app import main
+
+main()

@@ -1,0 +1,265 @@
+"""The schema registry: it is asked by `provision` and at start, then never needed again."""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import quote
+
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.error import SchemaRegistryError
+
+from connector.adapters.framing import Decoder, Encoder
+from connector.adapters.schema_files import schema_text
+from connector.config.secrets import read_secret
+from connector.errors import ConfigError, ConnectorError, RegistryUnavailable, SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from connector.config import Registry
+
+# The HTTP library prints URLs at INFO and headers at DEBUG.
+for _name in ("httpx", "httpx2", "httpcore", "httpcore2"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+LEVEL: Final = "FULL_TRANSITIVE"
+_NOT_FOUND: Final = 404
+_REMEDY: Final = "run zendesk-chat-kafka provision"
+
+
+Versions = list[tuple[int, str]]
+"""Schema id and text, oldest first."""
+
+
+class Registration(NamedTuple):
+    """What `provision` found or did for one subject."""
+
+    subject: str
+    schema: str
+    action: str
+    """registered | unchanged | to register | refused"""
+    schema_id: int | None
+    level: str | None
+    """Compatibility level of the subject before; None: it had none of its own."""
+    messages: tuple[str, ...] = ()
+    """Why the registry refuses the schema."""
+
+
+def subject_of(topic: str) -> str:
+    """Subject of a topic's values: TopicNameStrategy."""
+    return f"{topic}-value"
+
+
+def canonical(text: str) -> str:
+    """A schema as comparable text: what decides about bytes and reading, without the documentation."""
+    return json.dumps(_canonical(json.loads(text)), sort_keys=True)
+
+
+def _canonical(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        kept = {key: _canonical(value) for key, value in schema.items() if key != "doc"}
+        return kept["type"] if set(kept) == {"type"} else kept
+    if isinstance(schema, list):
+        return [_canonical(part) for part in schema]
+    return schema
+
+
+class SchemaRegistry:
+    """One registry with one or more addresses. Its methods block.
+
+    Raises:
+        ConfigError: a secret or CA file cannot be used.
+    """
+
+    def __init__(self, settings: Registry) -> None:
+        self._where = f"registry {settings.urls[0]}"
+        self._known: dict[int, str] = {}
+        try:
+            self._client = SchemaRegistryClient(_client_settings(settings))
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"registry.ca_file: {settings.ca_file}: {error}; name a PEM file") from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def register_all(self, by_topic: Mapping[str, str], *, dry_run: bool = False) -> list[Registration]:
+        """Set the level of each subject, register its schema, read it back. ``by_topic``: topic -> schema name.
+
+        Raises:
+            SchemaError: the registry refuses a schema, or gives back another one.
+            RegistryUnavailable
+        """
+        judge = self._judge if dry_run else self._register
+        return [judge(subject_of(topic), name) for topic, name in by_topic.items()]
+
+    def verify_registered(self, by_topic: Mapping[str, str]) -> dict[str, int]:
+        """The schema id of each subject, if every one holds our schema; learns every version for later reading.
+
+        Raises:
+            SchemaError: a subject is missing or holds other schemas only.
+            RegistryUnavailable
+        """
+        return {subject_of(topic): self._verify(subject_of(topic), name) for topic, name in by_topic.items()}
+
+    def encoders(self, by_topic: Mapping[str, str]) -> dict[str, Encoder]:
+        """A new encoder for each schema, for use in one thread, after `verify_registered`.
+
+        Raises:
+            SchemaError: see `verify_registered`; or two subjects of one schema disagree about its id.
+        """
+        ids = self.verify_registered(by_topic)
+        found: dict[str, int] = {}
+        for topic, name in by_topic.items():
+            schema_id = ids[subject_of(topic)]
+            if found.setdefault(name, schema_id) != schema_id:
+                raise SchemaError(f"subject {subject_of(topic)}: {name}.avsc has another id than elsewhere; {_REMEDY}")
+        return {name: Encoder(name, schema_id) for name, schema_id in found.items()}
+
+    def decoder(self, name: str | None = None) -> Decoder:
+        """Reads values of any registered version, as the schema ``name`` or as they were written."""
+        return Decoder(self.schema_of, name)
+
+    def schema_of(self, schema_id: int) -> str:
+        """The text of a schema by its id, asked for once.
+
+        Raises:
+            SchemaError: no such schema.
+            RegistryUnavailable
+        """
+        if schema_id not in self._known:
+            with self._asking(f"schema {schema_id}"):
+                self._known[schema_id] = str(self._client.get_schema(schema_id).schema_str)
+        return self._known[schema_id]
+
+    # One subject.
+
+    def _register(self, subject: str, name: str) -> Registration:
+        level = self._level(subject)
+        # Some registries give a level only to a subject that exists.
+        exists = bool(self._versions(subject))
+        if exists:
+            self._set_level(subject)
+        found = self._judge(subject, name)
+        if found.action == "refused":
+            raise SchemaError(f"subject {subject}: {name}.avsc is not {LEVEL}: {'; '.join(found.messages)}")
+        if found.action == "to register":
+            with self._asking(f"subject {subject}"):
+                self._client.register_schema(subject, Schema(schema_text(name), "AVRO"))
+            found = found._replace(action="registered")
+        if not exists:
+            self._set_level(subject)
+        return found._replace(schema_id=self._verify(subject, name), level=level)
+
+    def _set_level(self, subject: str) -> None:
+        if self._level(subject) == LEVEL:
+            return
+        with self._asking(f"subject {subject}"):
+            self._client.set_compatibility(subject, LEVEL)
+        if self._level(subject) != LEVEL:
+            raise SchemaError(f"subject {subject}: the registry does not keep level {LEVEL}; set it there")
+
+    def _judge(self, subject: str, name: str) -> Registration:
+        versions = self._versions(subject)
+        level = self._level(subject) if versions else None
+        if (schema_id := _find(versions, name)) is not None:
+            return Registration(subject, name, "unchanged", schema_id, level)
+        messages = self._incompatibilities(subject, name) if versions else ()
+        return Registration(subject, name, "refused" if messages else "to register", None, level, messages)
+
+    def _verify(self, subject: str, name: str) -> int:
+        versions = self._versions(subject)
+        if not versions:
+            raise SchemaError(f"subject {subject}: not in the registry; {_REMEDY}")
+        schema_id = _find(versions, name)
+        if schema_id is None:
+            raise SchemaError(f"subject {subject}: no version of it equals {name}.avsc; {_REMEDY}")
+        return schema_id
+
+    def _versions(self, subject: str) -> Versions:
+        """Versions of a subject, oldest first; empty if there is no such subject."""
+        with self._asking(f"subject {subject}"):
+            try:
+                numbers = self._client.get_versions(subject)
+            except SchemaRegistryError as error:
+                if error.http_status_code == _NOT_FOUND:
+                    return []
+                raise
+            versions = [self._client.get_version(subject, number) for number in numbers]
+        found = [(int(version.schema_id or 0), str(version.schema.schema_str)) for version in versions]
+        self._known.update(found)
+        return found
+
+    def _level(self, subject: str) -> str | None:
+        with self._asking(f"subject {subject}"):
+            try:
+                return str(self._client.get_compatibility(subject))
+            except SchemaRegistryError as error:
+                if error.http_status_code == _NOT_FOUND:
+                    return None
+                raise
+
+    def _incompatibilities(self, subject: str, name: str) -> tuple[str, ...]:
+        path = f"compatibility/subjects/{quote(subject, safe='')}/versions?verbose=true"
+        body = {"schema": schema_text(name), "schemaType": "AVRO"}
+        with self._asking(f"subject {subject}"):
+            # The client's own method drops the messages.
+            answer = self._client._rest_client.post(path, body=body)  # noqa: SLF001
+        if answer["is_compatible"]:
+            return ()
+        return tuple(" ".join(str(message).split()) for message in answer.get("messages") or ["incompatible"])
+
+    @contextmanager
+    def _asking(self, about: str) -> Iterator[None]:
+        """Translate the library's errors; the only place that knows them."""
+        try:
+            yield
+        except ConnectorError:
+            raise
+        except SchemaRegistryError as error:
+            raise self._refused(error, about) from error
+        except Exception as error:
+            # Its HTTP library, whichever it is, raises errors of its own; so does a body that is no JSON.
+            text = f"{self._where}: {about}: {type(error).__name__}: {error}"
+            raise RegistryUnavailable(f"{text}; check registry.urls") from error
+
+    def _refused(self, error: SchemaRegistryError, about: str) -> ConnectorError:
+        status = error.http_status_code
+        text = f"{self._where}: {about}: HTTP {status}"
+        if status in (401, 403):
+            return SchemaError(f"{text}: refused; check registry.basic or registry.token_file and their permissions")
+        message = " ".join(str(error.error_message).split())[:300]
+        if status == 429 or status >= 500:
+            return RegistryUnavailable(f"{text}: {message}; try again later")
+        return SchemaError(f"{text}: {message}")
+
+
+def _find(versions: Versions, name: str) -> int | None:
+    """The newest version that equals our schema."""
+    ours = canonical(schema_text(name))
+    return next((schema_id for schema_id, text in reversed(versions) if canonical(text) == ours), None)
+
+
+def _client_settings(settings: Registry) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "url": ",".join(settings.urls),
+        "timeout": settings.timeout,
+        "max.retries": 2,
+        "retries.wait.ms": 100,
+        "retries.max.wait.ms": 1000,
+    }
+    if settings.ca_file is not None:
+        given["ssl.ca.location"] = str(settings.ca_file)
+    if settings.basic is not None:
+        password = read_secret(settings.basic.password_file, "registry.basic.password_file")
+        given["basic.auth.user.info"] = f"{settings.basic.username}:{password}"
+    if settings.token_file is not None:
+        given["bearer.auth.credentials.source"] = "STATIC_TOKEN"
+        given["bearer.auth.token"] = read_secret(settings.token_file, "registry.token_file")
+        # The client insists on this one of Confluent Cloud; other registries ignore its header.
+        given["bearer.auth.logical.cluster"] = "none"
+    return given

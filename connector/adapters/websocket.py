@@ -1,0 +1,254 @@
+"""Drives one `Session` over one WebSocket: the only file that knows the WebSocket library."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidStatus,
+    InvalidURI,
+    SecurityError,
+)
+
+from connector.domain.events import Closed, Event, Opened, Ponged
+from connector.errors import ConnectorError, SourceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from websockets.asyncio.client import ClientConnection
+
+    from connector.protocol.session import Session
+
+# At DEBUG the library prints the handshake, bearer token included.
+logging.getLogger("websockets").setLevel(logging.WARNING)
+
+SESSION_HEADER: Final = "X-Session-Id"
+"""Names our session in the upgrade request, so that the other side's log can be matched with ours."""
+
+
+class Endpoint:
+    """Where the source is and how to reach it.
+
+    Times in seconds, ``max_frame`` in bytes. ``probe_interval``: how often a ping asks for proof that nothing is
+    missing; ``ping_interval`` and ``ping_timeout`` are the library's keepalive, which finds a dead peer.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        open_timeout: float,
+        ping_interval: float,
+        ping_timeout: float,
+        probe_interval: float,
+        max_frame: int,
+        compression: bool,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self.url = url
+        self.probe_interval = probe_interval
+        self._options: dict[str, Any] = {
+            "open_timeout": open_timeout,
+            "ping_interval": ping_interval,
+            "ping_timeout": ping_timeout,
+            "close_timeout": 1.0,
+            "max_size": max_frame,
+            # The socket is always read; what waits, waits in the ledger, where it is counted and bounded.
+            "max_queue": 65_536,
+            "compression": "deflate" if compression else None,
+            "user_agent_header": "zendesk-chat-kafka",
+            "proxy": None,
+        }
+        if tls is not None:
+            self._options["ssl"] = tls
+
+    async def open(self, token: str, session_id: str) -> ClientConnection:
+        """One handshake; redirects are not followed, so that the token reaches no other host.
+
+        Raises:
+            SourceUnavailable: with the reason for the gap and the wait that the source asked for.
+        """
+        headers = {"Authorization": f"Bearer {token}", SESSION_HEADER: session_id}
+        connecting = connect(self.url, additional_headers=headers, **self._options)
+        connecting.process_redirect = lambda error: error  # type: ignore[method-assign, assignment]
+        try:
+            return await connecting
+        except InvalidStatus as error:
+            raise _refused(self.url, error) from error
+        except (InvalidHandshake, InvalidURI, SecurityError) as error:
+            raise SourceUnavailable(f"source {self.url}: no WebSocket there: {error}") from error
+        except ssl.SSLError as error:
+            raise SourceUnavailable(f"source {self.url}: TLS: {error}; check source.ca_file") from error
+        except (OSError, TimeoutError) as error:
+            raise SourceUnavailable(f"source {self.url}: {str(error) or 'no answer in source.open_timeout'}") from error
+
+
+async def run_session(
+    endpoint: Endpoint,
+    token: str,
+    session_id: str,
+    make_session: Callable[[float], Session],
+    emit: Callable[[Event], None],
+    *,
+    opened: Callable[[Session, asyncio.Event], None],
+) -> ConnectorError:
+    """Open, subscribe, read until the end; every event is emitted in order, `Closed` last.
+
+    ``opened`` receives the session and an event to set after changing its subscriptions.
+    Returns the error that ended the session.
+
+    Raises:
+        SourceUnavailable: the session could not be opened; nothing was emitted.
+    """
+    socket = await endpoint.open(token, session_id)
+    session = make_session(time.monotonic())
+    changed = asyncio.Event()
+    proof = _Proof(_wall_us())
+    emit(Opened(session_id, proof.through_us))
+    opened(session, changed)
+    error: ConnectorError = SourceUnavailable(f"source {endpoint.url}: session ended")
+    tasks = [
+        asyncio.create_task(_write(socket, session, changed, emit), name="write"),
+        asyncio.create_task(_probe(socket, session_id, endpoint.probe_interval, proof, emit), name="probe"),
+    ]
+    try:
+        error = await _read(socket, session, changed, proof, emit)
+    except asyncio.CancelledError:
+        error = SourceUnavailable("stopped", reason="restart")
+        raise
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        emit(Closed(session_id, getattr(error, "reason", "disconnect"), str(error), proof.through_us, _wall_us()))
+        await asyncio.shield(_shut(socket))
+    return error
+
+
+class _Proof:
+    """The newest instant up to which the session is known to be whole."""
+
+    __slots__ = ("through_us",)
+
+    def __init__(self, through_us: int) -> None:
+        self.through_us = through_us
+
+
+async def _read(
+    socket: ClientConnection,
+    session: Session,
+    changed: asyncio.Event,
+    proof: _Proof,
+    emit: Callable[[Event], None],
+) -> ConnectorError:
+    receive = session.receive
+    state = session.state
+    recv = socket.recv
+    monotonic = time.monotonic
+    wall_ns = time.time_ns
+    try:
+        while True:
+            frame = await recv(decode=False)
+            wall_us = wall_ns() // 1000
+            for event in receive(frame, now=monotonic(), wall_us=wall_us):
+                emit(event)
+            proof.through_us = wall_us
+            if session.state is not state:
+                state = session.state
+                if session.error is not None:
+                    return session.error
+                changed.set()
+    except ConnectionClosed as error:
+        return SourceUnavailable(f"source closed the session: {_closing(error)}")
+
+
+async def _write(
+    socket: ClientConnection, session: Session, changed: asyncio.Event, emit: Callable[[Event], None]
+) -> None:
+    """Send what the session wants sent, when it wants it, and wake its timers."""
+    while session.error is None:
+        now = time.monotonic()
+        for event in session.handle_timer(now, _wall_us()):
+            emit(event)
+        try:
+            for message in session.messages_to_send(now):
+                await socket.send(message)
+        except ConnectionClosed:
+            return
+        timer = session.next_timer()
+        wait = None if timer is None else max(0.0, timer - time.monotonic())
+        try:
+            async with asyncio.timeout(wait):
+                await changed.wait()
+            changed.clear()
+        except TimeoutError:
+            pass
+
+
+async def _probe(
+    socket: ClientConnection, session_id: str, interval: float, proof: _Proof, emit: Callable[[Event], None]
+) -> None:
+    """Ping for proof: what the source sent before its pong has been received, for TCP keeps the order.
+
+    Frames that arrived together with the pong wake the reader before they wake this task, and the reader does not
+    pause while frames wait; one turn of the loop makes that independent of the library's inner order.
+    """
+    while True:
+        sent_us = _wall_us()
+        try:
+            waiter = await socket.ping()
+            rtt = await waiter
+        except ConnectionClosed:
+            return
+        await asyncio.sleep(0)
+        proof.through_us = max(proof.through_us, sent_us)
+        emit(Ponged(session_id, sent_us, rtt * 1000))
+        await asyncio.sleep(interval)
+
+
+async def _shut(socket: ClientConnection) -> None:
+    try:
+        await socket.close()
+    except (OSError, ConnectionClosed):
+        return
+
+
+def _refused(url: str, error: InvalidStatus) -> SourceUnavailable:
+    status = error.response.status_code
+    retry_after = _seconds(error.response.headers.get("Retry-After"))
+    if status in (401, 403):
+        text = f"source {url}: HTTP {status}: token refused; check source.token_file and the token's role"
+        return SourceUnavailable(text, reason="auth", retry_after=retry_after)
+    if status == 429:
+        text = f"source {url}: HTTP 429: too many requests or connections for this account or agent"
+        return SourceUnavailable(text, reason="throttled", retry_after=retry_after)
+    if 300 <= status < 400:
+        return SourceUnavailable(f"source {url}: HTTP {status}: redirects are not followed; correct source.url")
+    return SourceUnavailable(f"source {url}: HTTP {status}", retry_after=retry_after)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Retry-After as seconds; the HTTP-date form is not used by this source and counts as absent."""
+    try:
+        return max(0.0, float(retry_after)) if retry_after is not None else None
+    except ValueError:
+        return None
+
+
+def _closing(error: ConnectionClosed) -> str:
+    close = error.rcvd or error.sent
+    if close is None:
+        return "connection lost"
+    return f"code {close.code}{f' ({close.reason})' if close.reason else ''}"
+
+
+def _wall_us() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,212 @@
+"""Wires the connector by hand, in one place: which parts there are and who knows whom."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from connector import __version__
+from connector.adapters.framing import Encoder
+from connector.adapters.group import FixedOwnership, Group
+from connector.adapters.kafka import TransactionalSink
+from connector.adapters.recovery import Recovery
+from connector.adapters.registry import subject_of
+from connector.adapters.schema_files import by_topic
+from connector.adapters.websocket import Endpoint, run_session
+from connector.domain.batcher import Batcher
+from connector.domain.records import Recorder
+from connector.errors import ConfigError
+from connector.protocol.session import Session
+from connector.runtime.backoff import Backoff
+from connector.runtime.pipeline import Pipeline
+from connector.runtime.publisher import Publisher
+from connector.runtime.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from connector.adapters.registry import SchemaRegistry
+    from connector.config import Config
+    from connector.domain.events import Event
+    from connector.domain.model import Series
+    from connector.errors import ConnectorError
+    from connector.runtime.budget import Budget
+
+
+def instance() -> str:
+    """The name of this replica in heartbeats and offsets: the host's, which Kubernetes makes the pod's."""
+    return socket.gethostname()
+
+
+class Build:
+    """The parts of one connector, made from its configuration.
+
+    Args:
+        token: reads the token anew, before each session.
+        resolve: looks the departments up anew; the configured series.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        registry: SchemaRegistry,
+        budget: Budget,
+        token: Callable[[], Awaitable[str]],
+        resolve: Callable[[], Awaitable[tuple[Series, ...]]],
+        observers: Iterable[Callable[[Event], None]],
+    ) -> None:
+        self._config = config
+        self._registry = registry
+        self._budget = budget
+        self._token = token
+        self._resolve = resolve
+        self._names = config.names
+        self._kafka = config.kafka.connection()
+        self._metrics: tuple[str, ...] = ()
+        self._ids: dict[str, int] = {}
+        self.pipeline = Pipeline(
+            partitions=config.kafka.partitions, shards=config.kafka.shards, observers=observers
+        )
+
+    def supervisor(self, series: tuple[Series, ...]) -> Supervisor:
+        """The whole connector, ready to run, with the series that are configured at first.
+
+        The registry is asked here and never again.
+
+        Raises:
+            SchemaError, RegistryUnavailable
+        """
+        config = self._config
+        self._metrics = self._names.metrics_all(series)
+        topics = by_topic(self._names, self._metrics)
+        ids = self._registry.verify_registered(topics)
+        self._ids = {name: ids[subject_of(topic)] for topic, name in topics.items()}
+        discovers = config.every_department or bool(config.department_names)
+        backoff = config.source.backoff
+        return Supervisor(
+            series,
+            pipeline=self.pipeline,
+            ownership=self._ownership(),
+            make_publisher=self._publisher,
+            connect=self._connect,
+            resolve=self._resolve,
+            budget=self._budget,
+            backoff=Backoff(backoff.initial, backoff.maximum),
+            refresh=config.source.department_refresh if discovers else None,
+            auth_backoff=config.source.auth_backoff,
+            timeout=config.shutdown_timeout,
+        )
+
+    def _ownership(self) -> Group | FixedOwnership:
+        config = self._config
+        if config.ownership == "fixed":
+            return FixedOwnership(config.kafka.shards)
+        return Group(
+            self._kafka,
+            group=self._names.group,
+            control=self._names.control,
+            session_timeout=config.kafka.session_timeout,
+            release=config.kafka.session_timeout,
+        )
+
+    def _publisher(self, shard: int) -> Publisher:
+        config = self._config
+        return Publisher(
+            shard,
+            sink=self._sink(shard),
+            recorder=Recorder(
+                self._names,
+                account=config.account,
+                owner=instance(),
+                version=__version__,
+                shard=shard,
+                shards=config.kafka.shards,
+                partitions=config.kafka.partitions,
+                heartbeat_ms=int(config.heartbeat.interval * 1000),
+                headers=config.headers,
+                payload_bytes=config.source.max_frame,
+            ),
+            batcher=Batcher(
+                min_interval=config.batch.min_interval,
+                max_records=config.batch.max_records,
+                max_bytes=config.batch.max_bytes,
+                heartbeat=config.heartbeat.interval,
+            ),
+            source=self.pipeline,
+            emit=self.pipeline.handle,
+            backoff=Backoff(0.2, 10.0),
+            owner=instance(),
+            collapse_repeats=config.collapse_repeats,
+        )
+
+    def _sink(self, shard: int) -> TransactionalSink:
+        config = self._config
+        recovery = Recovery(
+            self._kafka,
+            self._registry.decoder(),
+            account=config.account,
+            offsets=self._names.offsets,
+            metrics=self._metrics,
+            shard=shard,
+            partitions=range(shard, config.kafka.partitions, config.kafka.shards),
+            timeout=config.kafka.transaction_timeout + 15.0,
+        )
+        return TransactionalSink(
+            {**self._kafka, "transactional.id": self._names.transactional_id(shard)},
+            {name: Encoder(name, schema_id) for name, schema_id in self._ids.items()},
+            recovery,
+            transaction_timeout=config.kafka.transaction_timeout,
+            slow_commit=config.kafka.slow_commit,
+        )
+
+    async def _connect(
+        self,
+        session_id: str,
+        emit: Callable[[Event], None],
+        opened: Callable[[Session, asyncio.Event], None],
+    ) -> ConnectorError:
+        source = self._config.source
+        endpoint = Endpoint(
+            source.url,
+            open_timeout=source.open_timeout,
+            ping_interval=source.ping_interval,
+            ping_timeout=source.ping_timeout,
+            probe_interval=source.probe_interval,
+            max_frame=source.max_frame,
+            compression=source.compression,
+            tls=tls_context(source.url, source.ca_file),
+        )
+        make_session = partial(
+            _session,
+            session_id,
+            self.pipeline.followed,
+            auth_timeout=source.auth_timeout,
+            subscribe_rate=source.subscribe_rate,
+            unsubscribe=source.unsubscribe,
+        )
+        token = await self._token()
+        return await run_session(endpoint, token, session_id, make_session, emit, opened=opened)
+
+
+def tls_context(url: str, ca_file: Any) -> ssl.SSLContext | None:
+    """Verified TLS 1.2 or newer for wss and https; None for plain loopback.
+
+    Raises:
+        ConfigError: the CA file cannot be used.
+    """
+    if not url.startswith(("wss:", "https:")):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"source.ca_file: {ca_file}: {error}; name a PEM file with CA certificates") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _session(session_id: str, series: tuple[Series, ...], now: float, **settings: Any) -> Session:
+    return Session(session_id, series, now=now, **settings)

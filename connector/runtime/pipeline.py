@@ -1,0 +1,148 @@
+"""Routes every event to the shard it belongs to and to the observers. It counts nothing and waits for nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from connector.domain.events import Closed, Event, Noticed, Opened, Ponged, Rejected, Updated
+from connector.domain.model import OpenGap
+from connector.domain.partition import partition_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from connector.domain.model import Series
+    from connector.protocol.session import Session
+    from connector.runtime.publisher import Publisher
+
+
+class Pipeline:
+    """The publishers of the shards this replica owns, and what is known of the open session.
+
+    ``observers`` receive every event but `Updated`; of updates they learn when they are committed.
+    """
+
+    def __init__(self, *, partitions: int, shards: int, observers: Iterable[Callable[[Event], None]] = ()) -> None:
+        self._partitions = partitions
+        self._shards = shards
+        self._observers = list(observers)
+        self._publishers: dict[int, Publisher] = {}
+        self._series: tuple[Series, ...] = ()
+        self._of: dict[Series, Publisher] = {}
+        self._proof_us: int | None = None
+        self._last_frame_us: int | None = None
+        self._rtt_ms: float | None = None
+        self._session: Session | None = None
+        self._frames_before = 0
+
+    # Shards and series.
+
+    def shard_of(self, series: Series) -> int:
+        """The shard that publishes a series: its metrics partition modulo the number of shards."""
+        return partition_for(series.key.encode(), self._partitions) % self._shards
+
+    def configure(self, series: tuple[Series, ...]) -> None:
+        """The series that are configured from now on, in all shards; those that left are retired."""
+        gone = set(self._series) - set(series)
+        for publisher in self._publishers.values():
+            publisher.retire(gone)
+        self._series = series
+        self._route()
+
+    def series_of(self, shard: int) -> tuple[Series, ...]:
+        """The configured series of one shard."""
+        return tuple(one for one in self._series if self.shard_of(one) == shard)
+
+    def attach(self, publisher: Publisher) -> None:
+        """This replica owns the publisher's shard."""
+        self._publishers[publisher.shard] = publisher
+        self._route()
+
+    def detach(self, publisher: Publisher) -> None:
+        """This replica no longer owns the shard: its updates are somebody else's."""
+        self._publishers.pop(publisher.shard, None)
+        self._route()
+
+    @property
+    def followed(self) -> tuple[Series, ...]:
+        """The configured series of the shards that are owned."""
+        return tuple(self._of)
+
+    def subscribe(self, series: Iterable[Series]) -> None:
+        """The open session asks for these series from now on."""
+        for one in series:
+            self._of[one].subscribe((one,))
+
+    def _route(self) -> None:
+        owners = {one: self._publishers.get(self.shard_of(one)) for one in self._series}
+        self._of = {one: publisher for one, publisher in owners.items() if publisher is not None}
+
+    # Events.
+
+    def handle(self, event: Event) -> None:
+        """Every event passes here, in the order in which it happened."""
+        if type(event) is Updated:
+            self._proof_us = self._last_frame_us = event.received_us
+            publisher = self._of.get(event.series)
+            if publisher is not None:
+                publisher.admit(event)
+            return
+        if isinstance(event, Rejected):
+            self._proof_us = self._last_frame_us = event.received_us
+            self._reject(event)
+        elif isinstance(event, Opened):
+            self._open(event)
+        elif isinstance(event, Closed):
+            self._close(event)
+        elif isinstance(event, Ponged):
+            self._proof_us = max(self._proof_us or 0, event.sent_us)
+            self._rtt_ms = event.rtt_ms
+        elif isinstance(event, Noticed):
+            self._last_frame_us = event.at_us
+        for observe in self._observers:
+            observe(event)
+
+    def opened(self, session: Session) -> None:
+        """The session behind the last `Opened`."""
+        self._session = session
+
+    def _reject(self, event: Rejected) -> None:
+        """All series of one frame share a department, hence a shard; a frame that names none goes to any."""
+        known = [self._of[one] for one in event.series if one in self._of]
+        publishers = known or list(self._publishers.values())
+        if publishers:
+            publishers[0].reject(event)
+
+    def _open(self, event: Opened) -> None:
+        self._proof_us = event.at_us
+        self._rtt_ms = None
+        for publisher in self._publishers.values():
+            publisher.subscribe([one for one, owner in self._of.items() if owner is publisher])
+
+    def _close(self, event: Closed) -> None:
+        if self._session is not None:
+            self._frames_before += self._session.frames
+        self._session = None
+        self._proof_us = None
+        gap = OpenGap(event.through_us, event.reason, event.message)
+        for publisher in self._publishers.values():
+            publisher.close(gap)
+
+    # What a heartbeat says of the session.
+
+    def proof_us(self) -> int | None:
+        """Up to when the open session is known to be whole; None without a session."""
+        return self._proof_us
+
+    def beat(self, series: Iterable[Series]) -> dict[str, Any]:
+        """The fields of a heartbeat that describe the session, for the given series."""
+        session = self._session
+        active = 0 if session is None else sum(1 for one in series if one in session.active)
+        return {
+            "state": "connecting" if session is None else "connected",
+            "session_id": None if session is None else session.session_id,
+            "last_frame_us": self._last_frame_us,
+            "ping_rtt_ms": self._rtt_ms,
+            "series_active": active,
+            "frames_total": self._frames_before + (0 if session is None else session.frames),
+        }

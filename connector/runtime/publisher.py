@@ -1,0 +1,308 @@
+"""One shard, published: ledger, batches, transactions, recovery. Owned by exactly one replica at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from connector.domain.events import Acquired, Committed, Event, Failed, Rejected, Updated
+from connector.domain.ledger import Ledger, unpublished
+from connector.domain.model import Batch, Beat, Entry, GapClosed, GapOpened, OpenGap, ShardState
+from connector.errors import SinkFenced, SinkUnavailable
+from connector.runtime.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from connector.domain.batcher import Batcher
+    from connector.domain.model import Progress, Record, Series
+    from connector.domain.records import Hints, Recorder
+    from connector.runtime.backoff import Backoff
+
+
+class Sink(Protocol):
+    """What a publisher needs of Kafka; `adapters.kafka.TransactionalSink` is the real one."""
+
+    @property
+    def suspect(self) -> str | None:
+        """Why the producer has to be replaced before the next transaction."""
+
+    async def acquire(self) -> Progress:
+        """Fence earlier owners, then read the shard's progress."""
+
+    async def commit(self, make: Callable[[Hints], Iterable[Record]]) -> float:
+        """One transaction; seconds it took."""
+
+    async def close(self) -> None:
+        """Let the producer go."""
+
+
+class Source(Protocol):
+    """What a heartbeat says of the session; `runtime.pipeline.Pipeline` knows it."""
+
+    def proof_us(self) -> int | None:
+        """Up to when the open session is known to be whole; None without a session."""
+
+    def beat(self, series: Iterable[Series]) -> dict[str, Any]:
+        """The fields of `Beat` that describe the session."""
+
+
+class Publisher:
+    """Publishes one shard from `acquire` to `drain`, or until it is fenced."""
+
+    def __init__(
+        self,
+        shard: int,
+        *,
+        sink: Sink,
+        recorder: Recorder,
+        batcher: Batcher,
+        source: Source,
+        emit: Callable[[Event], None],
+        backoff: Backoff,
+        owner: str,
+        clock: Clock | None = None,
+        collapse_repeats: bool = False,
+    ) -> None:
+        self.shard = shard
+        self.ledger = Ledger(collapse_repeats=collapse_repeats)
+        self._sink = sink
+        self._recorder = recorder
+        self._batcher = batcher
+        self._source = source
+        self._emit = emit
+        self._backoff = backoff
+        self._owner = owner
+        self._clock = clock or Clock()
+        self._owner_epoch = 0
+        self._log = ShardState()
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._received = 0
+        self._counts: dict[str, int] = {}
+        self._reset_counts()
+
+    # What the source says, on the event loop.
+
+    def admit(self, update: Updated) -> None:
+        """An update of one of this shard's series."""
+        self._received += 1
+        self.ledger.admit(update)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def reject(self, rejected: Rejected) -> None:
+        """A frame that could not become a record."""
+        self._received += 1
+        self.ledger.reject(rejected)
+        self._wake.set()
+
+    def subscribe(self, series: Iterable[Series]) -> None:
+        """A session asks for these series now."""
+        self.ledger.subscribe(series)
+        self._wake.set()
+
+    def retire(self, series: Iterable[Series]) -> None:
+        """These series are no longer configured."""
+        for one in series:
+            if one in self.ledger.positions:
+                self.ledger.retire(one, self._clock.wall_us())
+        self._wake.set()
+
+    def close(self, gap: OpenGap) -> None:
+        """The session ended."""
+        self._counts["reconnects_total"] += 1
+        self.ledger.close(gap)
+        self._wake.set()
+
+    # Publishing.
+
+    async def acquire(self, series: Iterable[Series]) -> None:
+        """Fence the predecessor and continue where the log ends; retries while Kafka is away.
+
+        Raises:
+            SinkRejected: a person has to act.
+        """
+        began = self._clock.monotonic()
+        progress = await self._fence()
+        self._log = progress.shard
+        reason = "restart" if progress.shard.owner == self._owner else "takeover"
+        self.ledger.recover(progress, series, reason=reason, at_us=self._clock.wall_us())
+        seconds = self._clock.monotonic() - began
+        self._emit(Acquired(self.shard, self._owner_epoch, len(progress.offsets), seconds, self._clock.wall_us()))
+
+    async def run(self) -> None:
+        """Publish until `drain` is called and the queue is empty.
+
+        Raises:
+            SinkFenced: another replica owns the shard now; nothing that waits here may be published.
+            SinkRejected: a person has to act.
+        """
+        while not self._stopping:
+            await self._due()
+            await self._publish(beat=self._batcher.begin(self._clock.monotonic()))
+        while True:
+            await self._publish(beat=True)
+            if not self.ledger.queue:
+                return
+
+    async def shut(self) -> None:
+        """Let the producer go; what still waits is left to the next owner's gap."""
+        await self._sink.close()
+
+    def drain(self) -> None:
+        """Commit what waits, with a last heartbeat, then let `run` return."""
+        self._stopping = True
+        self._wake.set()
+
+    async def _due(self) -> None:
+        while not self._stopping:
+            waiting = len(self.ledger.queue)
+            wait = self._batcher.next_timer(waiting) - self._clock.monotonic()
+            if wait <= 0:
+                return
+            if waiting:
+                await asyncio.sleep(wait)
+                return
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
+            except TimeoutError:
+                return
+
+    async def _publish(self, *, beat: bool) -> None:
+        """One batch, until it is in the log exactly once."""
+        items = self._batcher.take(self.ledger.queue)
+        taken = len(items)
+        while True:
+            if self._sink.suspect is not None:
+                items = await self._recover(None, items)
+            batch = self._batch(items, taken, beat=beat)
+            attempt = self._attempt(batch)
+            try:
+                make = partial(self._recorder.transaction, batch, attempt, self._clock.wall_us())
+                seconds = await self._sink.commit(make)
+            except SinkUnavailable as error:
+                self._emit(Failed(self.shard, str(error), self._clock.wall_us()))
+                items = await self._recover(attempt, items)
+                if self._log == attempt:
+                    seconds = 0.0
+                    break
+            else:
+                break
+        self._committed(batch, taken, attempt, seconds)
+
+    def _committed(self, batch: Batch, taken: int, attempt: ShardState, seconds: float) -> None:
+        self._backoff.reset()
+        self._log = attempt
+        popleft = self.ledger.queue.popleft
+        for _ in range(taken):
+            popleft()
+        self._count(batch.items)
+        self._emit(Committed(batch, attempt.batch_id, seconds, self._clock.wall_us()))
+
+    def _batch(self, items: tuple[Any, ...], taken: int, *, beat: bool) -> Batch:
+        through_us = max(self._log.complete_through_us, self._complete_through(taken))
+        return Batch(self.shard, items, through_us, self._beat(items, taken) if beat else None)
+
+    def _attempt(self, batch: Batch) -> ShardState:
+        return ShardState(
+            self._owner,
+            self._owner_epoch,
+            self._log.batch_id + 1,
+            self._log.heartbeat_seq + (batch.beat is not None),
+            batch.complete_through_us,
+        )
+
+    def _complete_through(self, taken: int) -> int:
+        """Everything that was received is in the first ``taken`` items, or the next one tells how far they reach."""
+        queue = self.ledger.queue
+        if taken == len(queue):
+            proof = self._source.proof_us()
+            now = self._clock.wall_us()
+            return now if proof is None else min(now, proof)
+        following = queue[taken]
+        if isinstance(following, Entry | Rejected):
+            return following.received_us
+        if isinstance(following, GapOpened):
+            return following.gap.started_us
+        if isinstance(following, GapClosed):
+            return following.ended_us
+        return 0
+
+    # Recovery.
+
+    async def _recover(self, attempt: ShardState | None, items: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Fence, read back, and tell which of the items are still to be published.
+
+        After it ``self._log`` is the attempt if the log holds it after all.
+        """
+        progress = await self._fence()
+        if attempt is not None and progress.shard == _as_read(attempt):
+            self._log = attempt
+            return ()
+        if progress.shard != _as_read(self._log):
+            raise SinkFenced(
+                f"shard {self.shard}: {progress.shard.owner} published batch {progress.shard.batch_id} meanwhile"
+            )
+        return unpublished(items, progress)
+
+    async def _fence(self) -> Progress:
+        while True:
+            try:
+                progress = await self._sink.acquire()
+            except SinkUnavailable as error:
+                self._emit(Failed(self.shard, str(error), self._clock.wall_us()))
+                await asyncio.sleep(self._backoff.next())
+            else:
+                self._owner_epoch = max(self._owner_epoch, progress.shard.owner_epoch) + 1
+                self._reset_counts()
+                return progress
+
+    # Counters, conserved: received = records + suppressed + dead letters + dropped + waiting.
+
+    def _reset_counts(self) -> None:
+        self._received = sum(1 for item in self.ledger.queue if isinstance(item, Entry | Rejected))
+        self.ledger.suppressed = 0
+        self._counts = dict.fromkeys(("records_total", "gaps_total", "dead_letters_total", "reconnects_total"), 0)
+
+    def _count(self, items: tuple[Any, ...]) -> None:
+        entries = sum(1 for item in items if type(item) is Entry)
+        self._counts["records_total"] += entries
+        if entries != len(items):
+            self._counts["gaps_total"] += sum(1 for item in items if isinstance(item, GapClosed))
+            self._counts["dead_letters_total"] += sum(1 for item in items if isinstance(item, Rejected))
+
+    def _beat(self, items: tuple[Any, ...], taken: int) -> Beat:
+        entries = sum(1 for item in items if type(item) is Entry)
+        letters = sum(1 for item in items if isinstance(item, Rejected))
+        queue = self.ledger.queue
+        waiting = sum(1 for at, item in enumerate(queue) if at >= taken and isinstance(item, Entry | Rejected))
+        session = self._source.beat(self.ledger.positions)
+        counters = {
+            **self._counts,
+            "values_received_total": self._received,
+            "repeats_suppressed_total": self.ledger.suppressed,
+            "dropped_total": 0,
+            "waiting": waiting,
+            "frames_total": session.pop("frames_total"),
+            "records_total": self._counts["records_total"] + entries,
+            "dead_letters_total": self._counts["dead_letters_total"] + letters,
+        }
+        state = "stopping" if self._stopping else session.pop("state")
+        session.pop("state", None)
+        return Beat(
+            emitted_us=self._clock.wall_us(),
+            state=state,
+            series_expected=len(self.ledger.positions),
+            counters=counters,
+            **session,
+        )
+
+
+def _as_read(state: ShardState) -> ShardState:
+    """The state with the precision that the log keeps: milliseconds."""
+    through_us = state.complete_through_us // 1000 * 1000
+    return ShardState(state.owner, state.owner_epoch, state.batch_id, state.heartbeat_seq, through_us)

@@ -1,0 +1,278 @@
+"""Keeps the connector going: ownership, sessions, departments, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import TYPE_CHECKING, Protocol
+
+from connector.domain.events import Refused, Yielded
+from connector.domain.model import by_name
+from connector.errors import ConnectorError, SinkFenced, SourceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from connector.domain.model import Series
+    from connector.protocol.session import Session
+    from connector.runtime.backoff import Backoff
+    from connector.runtime.budget import Budget
+    from connector.runtime.pipeline import Pipeline
+    from connector.runtime.publisher import Publisher
+
+FENCED_PAUSE = 15.0
+"""Seconds before a fenced replica that still owns the shard by the group's word takes it over again."""
+
+
+class Ownership(Protocol):
+    """Which shards are ours; `adapters.group.Group` is the real one."""
+
+    owned: frozenset[int]
+    lost: frozenset[int]
+    changed: asyncio.Event
+    error: Exception | None
+
+    def start(self) -> None:
+        """Join."""
+
+    def released(self) -> None:
+        """What was revoked is handed over."""
+
+    async def close(self) -> None:
+        """Leave."""
+
+
+class Supervisor:
+    """Runs until `stop`, or until an error that a person has to mend.
+
+    Args:
+        connect: opens one session by id and reads it to its end (see `adapters.websocket.run_session`).
+        series: what is configured at first.
+        resolve: the configured series, departments looked up anew.
+        refresh: seconds between two look-ups of departments; None if the configuration needs none.
+        auth_backoff: seconds to wait at least after a refused token.
+        timeout: seconds that an orderly end may take.
+    """
+
+    def __init__(
+        self,
+        series: tuple[Series, ...],
+        *,
+        pipeline: Pipeline,
+        ownership: Ownership,
+        make_publisher: Callable[[int], Publisher],
+        connect: Callable[..., Coroutine[None, None, ConnectorError]],
+        resolve: Callable[[], Awaitable[tuple[Series, ...]]],
+        budget: Budget,
+        backoff: Backoff,
+        refresh: float | None,
+        auth_backoff: float,
+        timeout: float,
+    ) -> None:
+        self._pipeline = pipeline
+        self._pipeline.configure(series)
+        self._ownership = ownership
+        self._make_publisher = make_publisher
+        self._connect = connect
+        self._resolve = resolve
+        self._budget = budget
+        self._backoff = backoff
+        self._refresh = refresh
+        self._auth_backoff = auth_backoff
+        self._timeout = timeout
+        self._publishing: dict[int, tuple[asyncio.Task[None], list[Publisher]]] = {}
+        self._attached = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._session: Session | None = None
+        self._session_changed: asyncio.Event | None = None
+        self._following: asyncio.Task[ConnectorError] | None = None
+
+    def stop(self) -> None:
+        """End in order: commit what waits, leave the group."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Until `stop`.
+
+        Raises:
+            ConnectorError: that a person has to mend.
+        """
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            self._ownership.start()
+            steps = [self._own(), self._follow(), self._discover(), self._until_stopped()]
+            tasks = [asyncio.create_task(step) for step in steps]
+            done, _ = await asyncio.wait([*tasks, self._failed], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            await self._end(tasks)
+
+    async def _until_stopped(self) -> None:
+        await self._stop.wait()
+
+    async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Stop the session, commit what it brought, then leave the group."""
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(self._release(shard) for shard in list(self._publishing)))
+        await self._ownership.close()
+
+    # Shards.
+
+    async def _own(self) -> None:
+        while True:
+            await self._ownership.changed.wait()
+            self._ownership.changed.clear()
+            if self._ownership.error is not None:
+                raise self._ownership.error
+            owned = self._ownership.owned
+            for shard in self._publishing.keys() - owned:
+                await self._release(shard)
+                self._pipeline.handle(Yielded(shard, "revoked by the group", _wall_us()))
+            self._ownership.released()
+            for shard in owned - self._publishing.keys():
+                publishers: list[Publisher] = []
+                task = asyncio.create_task(self._publish(shard, publishers), name=f"shard-{shard}")
+                task.add_done_callback(self._ended)
+                self._publishing[shard] = task, publishers
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._failed.done():
+            self._failed.set_exception(error)
+
+    async def _release(self, shard: int) -> None:
+        task, publishers = self._publishing.pop(shard)
+        if shard in self._ownership.lost or not publishers:
+            task.cancel()
+        else:
+            publishers[-1].drain()
+        _, pending = await asyncio.wait([task], timeout=self._timeout * 0.7)
+        if pending:
+            task.cancel()
+            await asyncio.wait(pending, timeout=1.0)
+
+    async def _publish(self, shard: int, publishers: list[Publisher]) -> None:
+        """Own the shard until it is drained or taken away."""
+        while True:
+            publisher = self._make_publisher(shard)
+            try:
+                await publisher.acquire(self._pipeline.series_of(shard))
+                publishers.append(publisher)
+                self._attach(publisher)
+                await publisher.run()
+            except SinkFenced as error:
+                self._pipeline.handle(Yielded(shard, str(error), _wall_us()))
+            else:
+                return
+            finally:
+                self._detach(publisher)
+                await publisher.shut()
+            publishers.clear()
+            await asyncio.sleep(FENCED_PAUSE)
+
+    def _attach(self, publisher: Publisher) -> None:
+        self._pipeline.attach(publisher)
+        self._attached.set()
+        self._subscribe(self._pipeline.series_of(publisher.shard))
+
+    def _detach(self, publisher: Publisher) -> None:
+        self._pipeline.detach(publisher)
+        if self._session is not None and self._session_changed is not None:
+            self._session.unsubscribe(self._pipeline.series_of(publisher.shard))
+            self._session_changed.set()
+        if not self._pipeline.followed:
+            self._attached.clear()
+
+    def _subscribe(self, series: tuple[Series, ...]) -> None:
+        """Ask for more on the open session. What it asked for before gets no new snapshot: that takes a new one."""
+        if self._session is None or self._session_changed is None:
+            return
+        if self._session.subscribed.isdisjoint(series):
+            self._pipeline.subscribe(series)
+            self._session.subscribe(series)
+            self._session_changed.set()
+        elif self._following is not None:
+            self._following.cancel()
+
+    # The session.
+
+    async def _follow(self) -> None:
+        """One session after the other, as long as a shard is owned."""
+        while True:
+            await self._attached.wait()
+            await self._budget.acquire()
+            began = time.monotonic()
+            self._following = asyncio.create_task(self._connect(uuid.uuid4().hex, self._pipeline.handle, self._opened))
+            error = await self._outcome(self._following)
+            self._session = self._session_changed = self._following = None
+            if error is None:
+                continue
+            if time.monotonic() - began > 30.0:
+                self._backoff.reset()
+            wait = self._wait(error)
+            self._pipeline.handle(Refused(getattr(error, "reason", "disconnect"), str(error), wait, _wall_us()))
+            await asyncio.sleep(wait)
+
+    async def _outcome(self, following: asyncio.Task[ConnectorError]) -> ConnectorError | None:
+        """The error that ended the session; None if it was ended to subscribe anew."""
+        try:
+            return await following
+        except SourceUnavailable as error:
+            return error
+        except asyncio.CancelledError:
+            if self._following is not None and following.cancelled() and not _cancelling():
+                return None
+            following.cancel()
+            await asyncio.wait([following], timeout=2.0)
+            raise
+
+    def _wait(self, error: ConnectorError) -> float:
+        reason = getattr(error, "reason", "disconnect")
+        asked = getattr(error, "retry_after", None) or 0.0
+        if reason == "throttled":
+            self._budget.pause(asked)
+        least = max(asked, self._auth_backoff if reason == "auth" else 0.0)
+        return self._backoff.next(at_least=least)
+
+    def _opened(self, session: Session, changed: asyncio.Event) -> None:
+        self._session = session
+        self._session_changed = changed
+        self._pipeline.opened(session)
+
+    # Departments.
+
+    async def _discover(self) -> None:
+        """Follow new departments, retire vanished ones."""
+        if self._refresh is None:
+            await asyncio.Event().wait()
+            return
+        while True:
+            await asyncio.sleep(self._refresh)
+            try:
+                self.change(await self._resolve())
+            except SourceUnavailable as error:
+                self._pipeline.handle(Refused(error.reason, f"departments: {error}", self._refresh, _wall_us()))
+
+    def change(self, series: tuple[Series, ...]) -> None:
+        """Another set of series is configured: apply the difference on the open session."""
+        before = set(self._pipeline.followed)
+        self._pipeline.configure(series)
+        after = set(self._pipeline.followed)
+        if self._session is not None and self._session_changed is not None:
+            self._session.unsubscribe(sorted(before - after, key=by_name))
+            self._session_changed.set()
+        self._subscribe(tuple(sorted(after - before, key=by_name)))
+
+
+def _cancelling() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _wall_us() -> int:
+    return time.time_ns() // 1000

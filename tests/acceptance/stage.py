@@ -1,0 +1,285 @@
+"""A whole deployment on this machine: emulator and connector as processes of their own, a real broker and registry.
+
+What an independent consumer (confluent-kafka and its own Avro deserializer) reads back is compared with the
+emulator's journal, the ground truth.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka.schema_registry import SchemaRegistryClient, topic_subject_name_strategy
+from confluent_kafka.schema_registry.avro import AvroDeserializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+COMMAND = [sys.executable, "-m", "connector"]
+
+
+class Message(NamedTuple):
+    """One record as a consumer sees it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    value: dict[str, Any] | None
+    timestamp: int
+    headers: dict[str, str]
+
+
+class Journal(NamedTuple):
+    """The emulator's journal, by session and frame."""
+
+    frames: list[dict[str, Any]]
+
+    def values(self, sessions=None):
+        """(session, frame, series) -> JSON literal, of every update frame."""
+        return {
+            (line["session"], line["frame"], series): literal
+            for line in self.frames
+            if sessions is None or line["session"] in sessions
+            for series, literal in line.get("values") or ()
+        }
+
+    def of_kind(self, kind):
+        return [line for line in self.frames if line["kind"] == kind]
+
+
+def wait_until(condition, seconds=30.0, what="condition"):
+    """Poll until the condition gives something true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+@dataclass
+class Stage:
+    """One account with its own topic prefix, so that many stages share a broker."""
+
+    folder: Path
+    kafka: str
+    registry: str
+    departments: int = 3
+    rate: float | None = 200.0
+    switches: dict[str, Any] = field(default_factory=dict)
+    emulator_options: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.prefix = f"t{uuid.uuid4().hex[:10]}"
+        self.journal_file = self.folder / "journal.jsonl"
+        self.config_file = self.folder / "connector.yaml"
+        self.token_file = self.folder / "token"
+        self.processes: list[subprocess.Popen] = []
+        self.files = []
+        self.emulator = None
+        self.ready: dict[str, Any] = {}
+
+    # Processes.
+
+    def start_emulator(self):
+        switches = [f"--switch={name}={value}" for name, value in self.switches.items()]
+        rate = [] if self.rate is None else [f"--rate={self.rate}"]
+        command = [
+            *COMMAND, "emulate", "--port=0", "--json", f"--journal={self.journal_file}",
+            f"--departments={self.departments}", *rate, *switches, *self.emulator_options,
+        ]  # fmt: skip
+        self.emulator = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log("emulator"), text=True)
+        self.processes.append(self.emulator)
+        self.ready = json.loads(self.emulator.stdout.readline())
+        self.token_file.write_text(self.ready["tokens"]["owner"])
+        self.token_file.chmod(0o600)
+        return self
+
+    def control(self, command, **arguments):
+        """Steer the emulator."""
+        url = f"{self.ready['control']}/{command}"
+        data = None if command == "stats" else json.dumps(arguments).encode()
+        with urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=10) as answer:
+            return json.load(answer)
+
+    def write_config(self, **overrides):
+        departments_url = f"{self.ready['http']}/api/v2/departments"
+        config = {
+            "account": "acme",
+            "source": {
+                "url": self.ready["url"],
+                "departments_url": departments_url,
+                "token_file": str(self.token_file),
+                "allow_plain_loopback": True,
+                "subscribe_rate": 2000,
+                "backoff": {"initial": "50ms", "maximum": "500ms"},
+                "auth_backoff": "500ms",
+            },
+            "subscriptions": [
+                {"metrics": ["chats.*", "agents.*"], "windows": [30, 60], "departments": ["all", *self.ready["departments"]]}
+            ],
+            "kafka": {
+                "bootstrap_servers": self.kafka,
+                "partitions": 4,
+                "replication_factor": 1,
+                "min_insync_replicas": 1,
+            },
+            "topics": {"prefix": self.prefix},
+            "registry": {"urls": [self.registry]},
+            "guarantee": "best-effort",
+            "log": {"format": "json", "level": "debug"},
+        }
+        for part in (self.config, overrides):
+            merge(config, part)
+        self.config_file.write_text(yaml.safe_dump(config))
+        return self
+
+    def command(self, *arguments, check=True, timeout=60):
+        """Run one command of the product to its end."""
+        done = subprocess.run(
+            [*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout, check=False, env=self._environment()
+        )
+        if check:
+            assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def provision(self):
+        self.command("provision", "--config", str(self.config_file))
+        return self
+
+    def start_connector(self, name="connector", module="connector", **environment):
+        command = [sys.executable, "-m", module, "run", "--config", str(self.config_file)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=self._log(name), env=self._environment() | environment
+        )
+        self.processes.append(process)
+        return process
+
+    def stop(self, process, timeout=15):
+        """SIGTERM; the exit code."""
+        process.send_signal(signal.SIGTERM)
+        return process.wait(timeout)
+
+    def close(self):
+        for process in reversed(self.processes):
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
+        for file in self.files:
+            file.close()
+
+    def log(self, name="connector"):
+        file = self.folder / f"{name}.log"
+        return file.read_text() if file.exists() else ""
+
+    def _log(self, name):
+        file = (self.folder / f"{name}.log").open("ab")
+        self.files.append(file)
+        return file
+
+    def _environment(self):
+        return {**os.environ, **self.environment}
+
+    # Topics.
+
+    @property
+    def topics(self):
+        return {
+            "metrics": f"{self.prefix}.metrics",
+            "latest": f"{self.prefix}.latest",
+            "gaps": f"{self.prefix}.gaps",
+            "dead-letters": f"{self.prefix}.dead-letters",
+            "heartbeats": f"{self.prefix}.acme.heartbeats",
+            "offsets": f"{self.prefix}.acme.offsets",
+        }
+
+    def read(self, name, isolation="read_committed"):
+        """Every record of one topic, decoded, in offset order by partition."""
+        return read_topic(self.kafka, self.registry, self.topics.get(name, name), isolation)
+
+    def journal(self):
+        lines = [json.loads(line) for line in self.journal_file.read_text().splitlines()]
+        return Journal([line for line in lines if line["event"] == "frame"])
+
+    def sent(self):
+        """Update frames sent so far, by the emulator's own count."""
+        return self.control("stats")
+
+    def settle(self, seconds=30):
+        """Let the world stand still, then wait until the topic no longer grows and a heartbeat has passed it."""
+        self.control("pause")
+        time.sleep(0.3)
+        quiet = time.time() * 1000
+
+        def passed():
+            beats = [message.value["complete_through"] for message in self.read("heartbeats")]
+            return beats and max(beat if isinstance(beat, int) else beat.timestamp() * 1000 for beat in beats) > quiet
+
+        wait_until(passed, seconds, "a heartbeat after the last update")
+
+
+def merge(into, other):
+    for key, value in other.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def read_topic(kafka, registry, topic, isolation="read_committed"):
+    """An independent reader: ends on real partition ends."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": kafka,
+            "group.id": f"read-{uuid.uuid4().hex}",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": isolation,
+            "enable.partition.eof": True,
+        }
+    )
+    client = SchemaRegistryClient({"url": registry})
+    decode = AvroDeserializer(client, conf={"subject.name.strategy": topic_subject_name_strategy})
+    context = SerializationContext(topic, MessageField.VALUE)
+    partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+    open_ends = {}
+    for number in partitions:
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=20)
+        if high > low:
+            open_ends[number] = high
+    consumer.assign([TopicPartition(topic, number, 0) for number in open_ends])
+    found = defaultdict(list)
+    deadline = time.monotonic() + 60
+    while open_ends and time.monotonic() < deadline:
+        for message in consumer.consume(500, 0.2):
+            if message.error():
+                assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
+                if message.offset() >= open_ends.get(message.partition(), 0):
+                    open_ends.pop(message.partition(), None)
+                continue
+            raw = message.value()
+            value = None if raw is None else decode(raw, context)
+            headers = {name: text.decode() for name, text in message.headers() or ()}
+            key = message.key().decode()
+            found[message.partition()].append(
+                Message(topic, message.partition(), message.offset(), key, value, message.timestamp()[1], headers)
+            )
+    consumer.close()
+    assert not open_ends, f"{topic}: {open_ends} not reached"
+    return [message for number in sorted(found) for message in found[number]]
