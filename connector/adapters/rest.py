@@ -15,6 +15,7 @@ from connector.config.secrets import read_secret
 from connector.errors import ConfigError, SourceRejected, SourceUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from connector.config import Source
@@ -156,10 +157,21 @@ class RestClient:
         Raises:
             NotFound, SourceRejected, SourceUnavailable
         """
-        query = {"department_id": series.department_id, "window": series.window}
-        params = {key: str(value) for key, value in query.items() if value is not None}
+        window = {} if series.window is None else {"window": str(series.window)}
         url = f"{self._settings.rest_url}/{series.family}/{series.metric}"
-        return _reading(await self._get(url, params), series, url)
+        answer = await self._get(url, {**_query(series.department_id), **window})
+        return _reading(_data(answer, url), series, url)
+
+    async def readings(self, series: Collection[Series]) -> dict[Series, Reading]:
+        """What the REST twin says of series of one family and department: one request for all of them.
+
+        Raises:
+            NotFound, SourceRejected, SourceUnavailable
+        """
+        one = next(iter(series))
+        url = f"{self._settings.rest_url}/{one.family}"
+        data = _data(await self._get(url, _query(one.department_id)), url)
+        return {each: _reading(data, each, url) for each in series}
 
     # Requests.
 
@@ -189,7 +201,7 @@ class RestClient:
         if status in (400, 401, 403):
             remedy = "check source.oauth; the client must be a confidential one"
             raise SourceRejected(f"source {oauth.token_url}: HTTP {status}: client credentials refused; {remedy}")
-        token = _json(_content(status, body, oauth.token_url, None), dict, oauth.token_url).get("access_token")
+        token = _mapping(_content(status, body, oauth.token_url, None), oauth.token_url).get("access_token")
         if not isinstance(token, str) or not token.isprintable() or not token:
             raise SourceUnavailable(f"source {oauth.token_url}: the answer holds no access_token")
         return token
@@ -199,9 +211,8 @@ class RestClient:
         await self._budget.acquire()
         try:
             async with self._session.request(method, url, allow_redirects=False, **options) as response:
-                body = await response.content.read(LARGEST)
                 self._check_availability(response, url)
-                return response.status, body
+                return response.status, await _body(response, url)
         except TimeoutError as error:
             raise SourceUnavailable(f"source {url}: no answer within source.open_timeout") from error
         except aiohttp.ClientSSLError as error:
@@ -235,6 +246,15 @@ def retry_after(header: str | None) -> float | None:
         return None
 
 
+async def _body(response: aiohttp.ClientResponse, url: str) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(65536):
+        body += chunk
+        if len(body) > LARGEST:
+            raise SourceUnavailable(f"source {url}: the answer is larger than {LARGEST >> 20} MiB; check the URL")
+    return bytes(body)
+
+
 def _content(status: int, body: bytes, url: str, forbidden: str | None) -> Any:
     """The decoded body of a usable answer."""
     if status == 401:
@@ -254,8 +274,8 @@ def _content(status: int, body: bytes, url: str, forbidden: str | None) -> Any:
         raise SourceUnavailable(f"source {url}: the answer is nested too deeply; check the URL") from error
 
 
-def _json(value: Any, kind: type[dict[str, Any]], url: str) -> dict[str, Any]:
-    if not isinstance(value, kind):
+def _mapping(value: Any, url: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
         raise SourceUnavailable(f"source {url}: the answer has another form than documented; check the URL")
     return value
 
@@ -265,22 +285,29 @@ def _list(value: Any) -> list[Any]:
 
 
 def _department(value: Any, url: str) -> Department:
-    known = _json(value, dict, url)
+    known = _mapping(value, url)
     department_id, name = known.get("id"), known.get("name")
     if isinstance(department_id, bool) or not isinstance(department_id, int) or not isinstance(name, str):
         raise SourceUnavailable(f"source {url}: a department without id and name; check source.departments_url")
     return Department(department_id, name)
 
 
-def _reading(answer: Any, series: Series, url: str) -> Reading:
-    body = _json(answer, dict, url)
-    content = body.get("content")
-    if content is None:
-        status = body.get("status_code")
-        if status != 200:
-            raise SourceRejected(f"source {url}: status_code {status} in the answer; check metric, window, department")
-        return Reading(computed=False)
-    data = _json(_json(content, dict, url).get("data"), dict, url)
+def _query(department_id: int | None) -> dict[str, str]:
+    return {} if department_id is None else {"department_id": str(department_id)}
+
+
+def _data(answer: Any, url: str) -> dict[str, Any]:
+    """Values by metric; empty if nothing is computed yet."""
+    body = _mapping(answer, url)
+    content, status = body.get("content"), body.get("status_code")
+    if content is not None:
+        return _mapping(_mapping(content, url).get("data"), url)
+    if status != 200:
+        raise SourceRejected(f"source {url}: status_code {status} in the answer; check metric, window, department")
+    return {}
+
+
+def _reading(data: dict[str, Any], series: Series, url: str) -> Reading:
     if series.metric not in data:
         return Reading(computed=False)
     value = data[series.metric]

@@ -68,9 +68,7 @@ class Build:
         self._kafka = config.kafka.connection()
         self._metrics: tuple[str, ...] = ()
         self._ids: dict[str, int] = {}
-        self.pipeline = Pipeline(
-            partitions=config.kafka.partitions, shards=config.kafka.shards, observers=observers
-        )
+        self.pipeline = Pipeline(partitions=config.kafka.partitions, shards=config.kafka.shards, observers=observers)
 
     def supervisor(self, series: tuple[Series, ...]) -> Supervisor:
         """The whole connector, ready to run, with the series that are configured at first.

@@ -33,7 +33,7 @@ def run(
 
 async def _run(config: Config) -> None:
     from connector.adapters.registry import SchemaRegistry
-    from connector.cli.access import Access
+    from connector.adapters.source import Access
 
     budget = Budget(config.source.requests_per_minute)
     registry = SchemaRegistry(config.registry)

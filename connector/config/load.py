@@ -12,7 +12,7 @@ from connector.config.tree import Config
 from connector.errors import ConfigError
 
 PREFIX: Final = "ZCK_"
-OWN: Final = frozenset({"ZCK_CONFIG"})
+OWN: Final = frozenset({"ZCK_CONFIG", "ZCK_TRACEBACK"})
 """Variables of the command line, which are no settings."""
 
 _DOTTED: Final = frozenset({"properties", "property_files"})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from connector.domain.events import Refused, Yielded
 from connector.domain.model import by_name
-from connector.errors import ConnectorError, SinkFenced, SourceUnavailable
+from connector.errors import ConfigError, ConnectorError, SinkFenced, SourceRejected, SourceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -85,6 +85,7 @@ class Supervisor:
         self._attached = asyncio.Event()
         self._stop = asyncio.Event()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ever_opened = False
         self._session: Session | None = None
         self._session_changed: asyncio.Event | None = None
         self._following: asyncio.Task[ConnectorError] | None = None
@@ -224,6 +225,11 @@ class Supervisor:
             return await following
         except SourceUnavailable as error:
             return error
+        except (ConfigError, SourceRejected) as error:
+            # At first a mistake; later a secret that is being replaced, and what runs goes on.
+            if not self._ever_opened:
+                raise
+            return SourceUnavailable(str(error), reason="auth")
         except asyncio.CancelledError:
             if self._following is not None and following.cancelled() and not _cancelling():
                 return None
@@ -240,6 +246,7 @@ class Supervisor:
         return self._backoff.next(at_least=least)
 
     def _opened(self, session: Session, changed: asyncio.Event) -> None:
+        self._ever_opened = True
         self._session = session
         self._session_changed = changed
         self._pipeline.opened(session)

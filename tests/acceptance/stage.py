@@ -90,6 +90,8 @@ class Stage:
         self.token_file = self.folder / "token"
         self.processes: list[subprocess.Popen] = []
         self.files = []
+        self.client = SchemaRegistryClient({"url": self.registry})
+        self.decode = AvroDeserializer(self.client, conf={"subject.name.strategy": topic_subject_name_strategy})
         self.emulator = None
         self.ready: dict[str, Any] = {}
 
@@ -130,7 +132,11 @@ class Stage:
                 "auth_backoff": "500ms",
             },
             "subscriptions": [
-                {"metrics": ["chats.*", "agents.*"], "windows": [30, 60], "departments": ["all", *self.ready["departments"]]}
+                {
+                    "metrics": ["chats.*", "agents.*"],
+                    "windows": [30, 60],
+                    "departments": ["all", *self.ready["departments"]],
+                }
             ],
             "kafka": {
                 "bootstrap_servers": self.kafka,
@@ -151,7 +157,12 @@ class Stage:
     def command(self, *arguments, check=True, timeout=60):
         """Run one command of the product to its end."""
         done = subprocess.run(
-            [*COMMAND, *arguments], capture_output=True, text=True, timeout=timeout, check=False, env=self._environment()
+            [*COMMAND, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env=self._environment(),
         )
         if check:
             assert done.returncode == 0, done.stdout + done.stderr
@@ -181,6 +192,7 @@ class Stage:
             process.wait()
             if process.stdout:
                 process.stdout.close()
+        self.client.close()
         for file in self.files:
             file.close()
 
@@ -211,7 +223,7 @@ class Stage:
 
     def read(self, name, isolation="read_committed"):
         """Every record of one topic, decoded, in offset order by partition."""
-        return read_topic(self.kafka, self.registry, self.topics.get(name, name), isolation)
+        return read_topic(self.kafka, self.decode, self.topics.get(name, name), isolation)
 
     def journal(self):
         lines = [json.loads(line) for line in self.journal_file.read_text().splitlines()]
@@ -242,7 +254,7 @@ def merge(into, other):
             into[key] = value
 
 
-def read_topic(kafka, registry, topic, isolation="read_committed"):
+def read_topic(kafka, decode, topic, isolation="read_committed"):
     """An independent reader: ends on real partition ends."""
     consumer = Consumer(
         {
@@ -254,8 +266,6 @@ def read_topic(kafka, registry, topic, isolation="read_committed"):
             "enable.partition.eof": True,
         }
     )
-    client = SchemaRegistryClient({"url": registry})
-    decode = AvroDeserializer(client, conf={"subject.name.strategy": topic_subject_name_strategy})
     context = SerializationContext(topic, MessageField.VALUE)
     partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
     open_ends = {}
