@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -255,6 +256,15 @@ class Admin:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise self._translate(error.args[0], f"topic {name}") from error
+        self._await(topics)
+
+    def _await(self, topics: Sequence[Topic]) -> None:
+        """A topic is created before every broker knows it; whoever comes next must find it."""
+        deadline = time.monotonic() + TIMEOUT
+        while len(self._describe(topics)) < len(topics):
+            if time.monotonic() > deadline:
+                raise SinkUnavailable(f"Kafka {self._kafka.bootstrap_servers}: new topics do not appear; try again")
+            time.sleep(0.1)
 
     def _note(self, error: KafkaError) -> None:
         self._errors.append(error.str())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from connector.adapters.recovery import position
+from connector.adapters.scan import position
 from connector.errors import ConnectorError, SinkFenced, SinkRejected, SinkUnavailable
 
 if TYPE_CHECKING:

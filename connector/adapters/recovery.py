@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
-
+from connector.adapters.scan import Place, Scan
 from connector.domain.model import OpenGap, Progress, Series, ShardState, SourceOffset
+from connector.domain.partition import partition_for
 from connector.domain.records import SHARD_ROW
-from connector.errors import SinkRejected, SinkUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from confluent_kafka import Message
 
     from connector.domain.records import Hints
+    from connector.domain.topics import Topics
 
-END: Final = KafkaError._PARTITION_EOF  # noqa: SLF001 - the public name of the code
+BEATS_BACK = 50
+"""How many of the newest offsets of a heartbeats partition are read to find its newest heartbeat."""
 
 
 class Recovery:
     """Progress of a shard: the rows of its ``offsets`` partition, then what ``metrics`` holds beyond them.
 
+    Where rows are missing, ``latest`` (or else ``metrics``) and the newest heartbeat tell what was there.
+
     Args:
         properties: librdkafka settings of a consumer.
         decode: framed Avro bytes to a dict, for any registered version.
-        offsets: the topic; its partition ``shard`` is read.
         metrics: the metrics topics; the partitions that belong to the shard are read from the newest hint on.
         timeout: seconds without progress after which the log counts as unavailable.
+        make_scan: opens the reader; the simulation of the tests brings its own.
     """
 
     def __init__(
@@ -36,28 +40,24 @@ class Recovery:
         decode: Callable[[bytes], dict[str, Any]],
         *,
         account: str,
-        offsets: str,
+        topics: Topics,
         metrics: Sequence[str],
         shard: int,
-        partitions: Sequence[int],
+        shards: int,
+        partitions: int,
         timeout: float,
+        make_scan: Callable[..., Scan] = Scan,
     ) -> None:
-        self._properties = {
-            **properties,
-            "group.id": f"{offsets}.recovery",
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
-            "fetch.wait.max.ms": 20,
-        }
+        self._properties = properties
         self._decode = decode
         self._account = account
-        self._offsets = offsets
+        self._topics = topics
         self._metrics = metrics
         self._shard = shard
+        self._shards = shards
         self._partitions = partitions
         self._timeout = timeout
+        self._make_scan = make_scan
 
     def read(self) -> tuple[Progress, Hints]:
         """The progress, and the newest offset of each metrics partition.
@@ -66,110 +66,93 @@ class Recovery:
             SinkUnavailable: no answer in time.
             SinkRejected: a topic is missing or may not be read.
         """
-        consumer = Consumer(self._properties)
-        try:
-            return self._read(consumer)
-        except KafkaException as error:
-            raise self._translate(error.args[0]) from error
-        finally:
-            consumer.close()
+        with self._make_scan(self._properties, name=f"{self._topics.offsets}.recovery", timeout=self._timeout) as scan:
+            offsets_place = self._topics.offsets, self._shard
+            rows = self._rows(scan, offsets_place)
+            shard_row = rows.pop(SHARD_ROW, None)
+            offsets = {Series.parse(name): offset_of(row) for name, row in rows.items()}
+            ends = self._ends(scan)
+            for update in self._read(scan, self._unproven(rows, ends)):
+                advance(offsets, update)
+            if shard_row is not None and scan.bounds(offsets_place)[0] == 0:
+                return Progress(shard_state(shard_row), offsets), ends
+            lost, shard = self._rebuild(scan, offsets, shard_state(shard_row))
+            return Progress(shard, offsets, lost), ends
 
-    def _read(self, consumer: Consumer) -> tuple[Progress, Hints]:
-        rows = self._rows(consumer)
-        shard_row = rows.pop(SHARD_ROW, None)
-        offsets = {Series.parse(name): _offset(row) for name, row in rows.items()}
-        hints: Hints = {}
-        for row in rows.values():
-            if row["offset_hint"] is not None:
-                place = row["topic"], row["partition"]
-                hints[place] = max(hints.get(place, -1), row["offset_hint"])
-        ends = self._newer(consumer, offsets, hints)
-        lost = shard_row is None and self._had_past(consumer)
-        return Progress(_shard_state(shard_row), offsets, lost), ends
-
-    def _rows(self, consumer: Consumer) -> dict[str, dict[str, Any]]:
+    def _rows(self, scan: Scan, place: Place) -> dict[str, dict[str, Any]]:
         """The newest row of each series; compaction may not have happened yet."""
         newest: dict[bytes, bytes] = {}
-        start = {TopicPartition(self._offsets, self._shard): OFFSET_BEGINNING}
-        for message in self._scan(consumer, start)[1]:
+        for message in scan.read({place: 0}):
             newest[message.key() or b""] = message.value() or b""
         rows = (self._decode(value) for value in newest.values())
         return {row["series"]: row for row in rows if row["account"] == self._account}
 
-    def _newer(self, consumer: Consumer, offsets: dict[Series, SourceOffset], hints: Hints) -> Hints:
-        """Add what a torn transaction left in metrics without its offsets; return the end of each partition."""
-        places = [TopicPartition(topic, partition) for topic in self._metrics for partition in self._partitions]
-        start = {place: hints.get((place.topic, place.partition), -1) + 1 for place in places}
-        known = {place for place in places if (place.topic, place.partition) in hints}
-        ends, messages = self._scan(consumer, {place: start[place] for place in known})
-        for message in messages:
-            update = self._decode(message.value() or b"")
-            if update["account"] == self._account:
-                _advance(offsets, update)
-        for place in set(places) - known:
-            ends[place] = self._end(consumer, place)
-        return {(place.topic, place.partition): end - 1 for place, end in ends.items()}
+    def _ends(self, scan: Scan) -> Hints:
+        partitions = range(self._shard, self._partitions, self._shards)
+        places = [(topic, partition) for topic in self._metrics for partition in partitions]
+        return {place: scan.bounds(place)[1] - 1 for place in places}
 
-    def _had_past(self, consumer: Consumer) -> bool:
-        return self._end(consumer, TopicPartition(self._offsets, self._shard)) > 0
+    def _unproven(self, rows: Mapping[str, Mapping[str, Any]], ends: Hints) -> dict[Place, int]:
+        """Where metrics may hold more than the rows: beyond the newest offset that they know of."""
+        starts: dict[Place, int] = {}
+        for row in rows.values():
+            place = row["topic"], row["partition"]
+            if row["offset_hint"] is not None and place in ends:
+                starts[place] = max(starts.get(place, 0), row["offset_hint"] + 1)
+        return starts
 
-    def _end(self, consumer: Consumer, place: TopicPartition) -> int:
-        return int(consumer.get_watermark_offsets(place, timeout=self._timeout)[1])
+    def _read(self, scan: Scan, starts: Mapping[Place, int]) -> list[dict[str, Any]]:
+        updates = (self._decode(message.value() or b"") for message in scan.read(starts) if message.value())
+        return [update for update in updates if update["account"] == self._account]
 
-    def _scan(
-        self, consumer: Consumer, start: dict[TopicPartition, int]
-    ) -> tuple[dict[TopicPartition, int], Iterator[Message]]:
-        ends = {place: self._end(consumer, place) for place in start}
-        wanted = {place: start[place] for place, end in ends.items() if end > max(start[place], 0)}
-        return ends, self._messages(consumer, wanted, ends)
+    # Rows are gone.
 
-    def _messages(
-        self, consumer: Consumer, start: dict[TopicPartition, int], ends: dict[TopicPartition, int]
-    ) -> Iterator[Message]:
-        """Committed messages up to the ends; an end is reached by position, since markers take offsets too."""
-        open_places = {(place.topic, place.partition): ends[place] for place in start}
-        if not open_places:
-            return
-        consumer.assign([TopicPartition(p.topic, p.partition, offset) for p, offset in start.items()])
-        deadline = time.monotonic() + self._timeout
-        while open_places:
-            for message in consumer.consume(1000, timeout=0.05):
-                place, offset = position(message)
-                error = message.error()
-                if error is None:
-                    deadline = time.monotonic() + self._timeout
-                    yield message
-                    reached = offset + 1
-                elif error.code() == END:
-                    reached = offset
-                else:
-                    raise KafkaException(error)
-                if reached >= open_places.get(place, reached + 1):
-                    del open_places[place]
-            if time.monotonic() > deadline:
-                raise SinkUnavailable(f"Kafka: {sorted(open_places)} not readable to the end in {self._timeout:.0f} s")
-        consumer.unassign()
+    def _rebuild(
+        self, scan: Scan, offsets: dict[Series, SourceOffset], shard: ShardState
+    ) -> tuple[frozenset[Series], ShardState]:
+        """Add the series without a row from latest, else from metrics, and the shard's counters from a heartbeat."""
+        before = set(offsets)
+        batch_id = shard.batch_id
+        beat = self._newest_beat(scan)
+        had_past = beat is not None or scan.bounds((self._topics.offsets, self._shard))[1] > 0
+        for update in self._everything(scan, had_past=had_past):
+            series = Series.parse(update["series"])
+            if self._mine(series):
+                batch_id = max(batch_id, update["batch_id"])
+                if series not in before:
+                    advance(offsets, update)
+        if beat is not None and beat["batch_id"] >= shard.batch_id:
+            through_us = beat["complete_through"] * 1000
+            batch_id = max(batch_id, beat["batch_id"] + 1)
+            shard = ShardState(beat["owner"], beat["owner_epoch"], batch_id, beat["heartbeat_seq"], through_us)
+        elif batch_id > shard.batch_id:
+            shard = ShardState(shard.owner, shard.owner_epoch, batch_id, shard.heartbeat_seq, shard.complete_through_us)
+        return frozenset(set(offsets) - before), shard
 
-    def _translate(self, error: KafkaError) -> SinkUnavailable | SinkRejected:
-        text = f"Kafka: reading {self._offsets}: {error.str()} ({error.name()})"
-        missing = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)  # noqa: SLF001
-        if error.code() in missing:
-            return SinkRejected(f"{text}; run `zendesk-chat-kafka provision`")
-        if error.code() in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED):
-            return SinkRejected(f"{text}; grant Read on it")
-        return SinkUnavailable(text)
+    def _everything(self, scan: Scan, *, had_past: bool) -> list[dict[str, Any]]:
+        """What latest and metrics say of the account; metrics only if there is a past, since it may be long."""
+        known: list[dict[str, Any]] = []
+        if self._topics.latest is not None:
+            known = self._read(scan, {(self._topics.latest, at): 0 for at in range(self._partitions)})
+            if not known and not had_past:
+                return known
+        return known + self._read(scan, dict.fromkeys(self._ends(scan), 0))
 
+    def _mine(self, series: Series) -> bool:
+        return partition_for(series.key.encode(), self._partitions) % self._shards == self._shard
 
-def position(message: Message) -> tuple[tuple[str, int], int]:
-    """Topic and partition, and the offset in it; the client's types allow None, a received message has them."""
-    topic, partition, offset = message.topic(), message.partition(), message.offset()
-    assert topic is not None
-    assert partition is not None
-    assert offset is not None
-    return (topic, partition), offset
+    def _newest_beat(self, scan: Scan) -> dict[str, Any] | None:
+        place = self._topics.heartbeats, self._shard
+        low, high = scan.bounds(place)
+        newest: Message | None = None
+        for message in scan.read({place: max(low, high - BEATS_BACK)}):
+            newest = message
+        beat = None if newest is None else self._decode(newest.value() or b"")
+        return beat if beat is not None and beat["account"] == self._account else None
 
 
-def _offset(row: Mapping[str, Any]) -> SourceOffset:
+def offset_of(row: Mapping[str, Any]) -> SourceOffset:
+    """A row of the offsets topic as the source offset that it keeps."""
     gap = None
     if row.get("gap_started_at") is not None:
         gap = OpenGap(row["gap_started_at"] * 1000, row["gap_reason"])
@@ -187,7 +170,8 @@ def _offset(row: Mapping[str, Any]) -> SourceOffset:
     )
 
 
-def _shard_state(row: Mapping[str, Any] | None) -> ShardState:
+def shard_state(row: Mapping[str, Any] | None) -> ShardState:
+    """The shard row as the state that it keeps; that of a first start without one."""
     if row is None:
         return ShardState()
     return ShardState(
@@ -199,7 +183,8 @@ def _shard_state(row: Mapping[str, Any] | None) -> ShardState:
     )
 
 
-def _advance(offsets: dict[Series, SourceOffset], update: Mapping[str, Any]) -> None:
+def advance(offsets: dict[Series, SourceOffset], update: Mapping[str, Any]) -> None:
+    """Take over what a record of metrics or latest says beyond the known offset of its series."""
     series = Series.parse(update["series"])
     known = offsets.get(series)
     if known is None or update["sequence"] > known.sequence:
@@ -210,6 +195,6 @@ def _advance(offsets: dict[Series, SourceOffset], update: Mapping[str, Any]) -> 
             update["sequence"],
             update["value"],
             update["value_raw"],
-            update["received_at_us"],
+            update["received_at_us"] or update["received_at"] * 1000,
             update["session_id"],
         )

@@ -6,7 +6,7 @@ import json
 import logging
 import ssl
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from urllib.parse import quote
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
@@ -83,6 +83,12 @@ class SchemaRegistry:
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(f"registry.ca_file: {settings.ca_file}: {error}; name a PEM file") from error
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -145,10 +151,9 @@ class SchemaRegistry:
         if exists:
             self._set_level(subject)
         found = self._judge(subject, name)
-        if found.action == "refused":
-            raise SchemaError(f"subject {subject}: {name}.avsc is not {LEVEL}: {'; '.join(found.messages)}")
-        if found.action == "to register":
-            with self._asking(f"subject {subject}"):
+        if found.action != "unchanged":
+            # A refused one too: what the registry says then is the best explanation there is.
+            with self._asking(f"subject {subject}, {name}.avsc"):
                 self._client.register_schema(subject, Schema(schema_text(name), "AVRO"))
             found = found._replace(action="registered")
         if not exists:
@@ -168,7 +173,7 @@ class SchemaRegistry:
         level = self._level(subject) if versions else None
         if (schema_id := _find(versions, name)) is not None:
             return Registration(subject, name, "unchanged", schema_id, level)
-        messages = self._incompatibilities(subject, name) if versions else ()
+        messages = self._incompatibilities(subject, name, versions) if versions else ()
         return Registration(subject, name, "refused" if messages else "to register", None, level, messages)
 
     def _verify(self, subject: str, name: str) -> int:
@@ -203,7 +208,7 @@ class SchemaRegistry:
                     return None
                 raise
 
-    def _incompatibilities(self, subject: str, name: str) -> tuple[str, ...]:
+    def _incompatibilities(self, subject: str, name: str, versions: Versions) -> tuple[str, ...]:
         path = f"compatibility/subjects/{quote(subject, safe='')}/versions?verbose=true"
         body = {"schema": schema_text(name), "schemaType": "AVRO"}
         with self._asking(f"subject {subject}"):
@@ -211,7 +216,8 @@ class SchemaRegistry:
             answer = self._client._rest_client.post(path, body=body)  # noqa: SLF001
         if answer["is_compatible"]:
             return ()
-        return tuple(" ".join(str(message).split()) for message in answer.get("messages") or ["incompatible"])
+        messages = answer.get("messages") or [_changes(versions[-1][1], schema_text(name))]
+        return tuple(" ".join(str(message).split()) for message in messages)
 
     @contextmanager
     def _asking(self, about: str) -> Iterator[None]:
@@ -244,13 +250,20 @@ def _find(versions: Versions, name: str) -> int | None:
     return next((schema_id for schema_id, text in reversed(versions) if canonical(text) == ours), None)
 
 
+def _changes(old: str, new: str) -> str:
+    """The fields that differ, for registries that do not say why they refuse."""
+    before, after = ({f["name"]: _canonical(f) for f in json.loads(text).get("fields", ())} for text in (old, new))
+    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return f"incompatible; these fields differ from the newest version: {', '.join(changed)}"
+
+
 def _client_settings(settings: Registry) -> dict[str, Any]:
     given: dict[str, Any] = {
         "url": ",".join(settings.urls),
         "timeout": settings.timeout,
-        "max.retries": 2,
+        "max.retries": 1,
         "retries.wait.ms": 100,
-        "retries.max.wait.ms": 1000,
+        "retries.max.wait.ms": 500,
     }
     if settings.ca_file is not None:
         given["ssl.ca.location"] = str(settings.ca_file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -34,11 +33,6 @@ if TYPE_CHECKING:
     from connector.domain.model import Series
     from connector.errors import ConnectorError
     from connector.runtime.budget import Budget
-
-
-def instance() -> str:
-    """The name of this replica in heartbeats and offsets: the host's, which Kubernetes makes the pod's."""
-    return socket.gethostname()
 
 
 class Build:
@@ -119,7 +113,7 @@ class Build:
             recorder=Recorder(
                 self._names,
                 account=config.account,
-                owner=instance(),
+                owner=config.instance,
                 version=__version__,
                 shard=shard,
                 shards=config.kafka.shards,
@@ -137,8 +131,9 @@ class Build:
             source=self.pipeline,
             emit=self.pipeline.handle,
             backoff=Backoff(0.2, 10.0),
-            owner=instance(),
+            owner=config.instance,
             collapse_repeats=config.collapse_repeats,
+            room=config.buffer.max_updates,
         )
 
     def _sink(self, shard: int) -> TransactionalSink:
@@ -147,10 +142,11 @@ class Build:
             self._kafka,
             self._registry.decoder(),
             account=config.account,
-            offsets=self._names.offsets,
+            topics=self._names,
             metrics=self._metrics,
             shard=shard,
-            partitions=range(shard, config.kafka.partitions, config.kafka.shards),
+            shards=config.kafka.shards,
+            partitions=config.kafka.partitions,
             timeout=config.kafka.transaction_timeout + 15.0,
         )
         return TransactionalSink(

@@ -2,6 +2,7 @@
 
 import logging
 import stat
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +27,7 @@ def read_secret(path: Path | str, place: str, *, lines: bool = False) -> str:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigError(f"{place}: cannot read {path}: {reason}; check the path and its permissions") from None
-    if (warning := loose_mode(file, place)) is not None:
-        _log.warning(warning)
+    _warn(loose_mode(file, place))
     return _text(content, f"{place}: {path}", lines=lines)
 
 
@@ -37,6 +37,13 @@ def loose_mode(path: Path, place: str) -> str | None:
     if mode & ~0o640 & 0o777:
         return f"{place}: {path} has mode {mode:04o}; run chmod 0640 {path}"
     return None
+
+
+@cache
+def _warn(warning: str | None) -> None:
+    """Once for each file: a token is read at every connect."""
+    if warning is not None:
+        _log.warning(warning)
 
 
 def _text(content: bytes, where: str, *, lines: bool) -> str:

@@ -1,6 +1,7 @@
 """The whole configuration: one frozen tree."""
 
 import re
+import socket
 from collections.abc import Collection, Mapping
 from typing import Final, Literal, Self
 
@@ -52,6 +53,12 @@ class Config(Section):
     """Settings of one connector, which serves one account."""
 
     account: str = Field(description="Name of the account in records, keys and topic names: a-z, 0-9, . _ -")
+    instance: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        max_length=200,
+        description="Name of this replica in heartbeats and offsets; by default the host's, in Kubernetes the pod's",
+    )
     source: Source = Field(description="The Streaming API")
     subscriptions: list[Subscription] = Field(min_length=1, description="What to subscribe to")
     kafka: Kafka = Field(description="The Kafka cluster")

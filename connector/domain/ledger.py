@@ -34,7 +34,19 @@ REMOVED: Final = "removed"
 class Position:
     """Where one series stands, newest values included that still wait for their transaction."""
 
-    __slots__ = ("epoch", "fresh", "gap", "raw", "received_us", "sequence", "series", "session_id", "value")
+    __slots__ = (
+        "dropped",
+        "epoch",
+        "fresh",
+        "gap",
+        "held",
+        "raw",
+        "received_us",
+        "sequence",
+        "series",
+        "session_id",
+        "value",
+    )
 
     def __init__(self, offset: SourceOffset) -> None:
         self.series = offset.series
@@ -47,6 +59,9 @@ class Position:
         self.gap = offset.gap
         self.fresh = False
         """True from subscribing until the first value: that value is a snapshot."""
+        self.held: Updated | None = None
+        """The newest value while there is no room for it; the ones before it are given up."""
+        self.dropped = 0
 
     def offset(self, state: str = ACTIVE) -> SourceOffset:
         """The row of the series as it stands now."""
@@ -64,13 +79,22 @@ class Position:
 
 
 class Ledger:
-    """Positions of the series of one shard and the queue of what is not yet committed."""
+    """Positions of the series of one shard and the queue of what is not yet committed.
 
-    def __init__(self, *, collapse_repeats: bool = False) -> None:
+    Args:
+        collapse_repeats: a value equal to the one before it is no update.
+        room: most items that may wait; beyond it only the newest value of each series is kept.
+    """
+
+    def __init__(self, *, collapse_repeats: bool = False, room: int = 500_000) -> None:
         self.positions: dict[Series, Position] = {}
         self.queue: deque[Any] = deque()
         self.suppressed = 0
+        self.dropped = 0
+        self.full_since_us: int | None = None
+        """Receipt of the first value for which there was no room; None while there is room."""
         self._collapse = collapse_repeats
+        self._room = room
         self._retired: dict[Series, SourceOffset] = {}
 
     # Taking a shard over.
@@ -89,7 +113,7 @@ class Ledger:
                 continue
             self.positions[one] = Position(offset)
             started_us = max(through, offset.received_us or 0)
-            self._open(self.positions[one], OpenGap(started_us, "state_lost" if progress.lost else reason))
+            self._open(self.positions[one], OpenGap(started_us, "state_lost" if one in progress.lost else reason))
         for one in sorted(set(self.positions) - wanted, key=by_name):
             self.retire(one, at_us)
 
@@ -109,6 +133,10 @@ class Ledger:
     def retire(self, series: Series, at_us: int) -> None:
         """Stop following a series; an open gap closes, since nothing is missed any more."""
         position = self.positions.pop(series)
+        if position.held is not None:
+            position.held = None
+            position.dropped += 1
+            self.dropped += 1
         if position.gap is not None:
             self._step(position, position.value, at_us, detail="removed", resynced=False)
         position.gap = OpenGap(at_us, "unsubscribed")
@@ -116,8 +144,14 @@ class Ledger:
         self.queue.append(Retired(self._retired[series], at_us))
 
     def admit(self, update: Updated) -> bool:
-        """Give the update its sequence and queue it; False if it only repeats what is known."""
+        """Give the update its sequence and queue it; False if it only repeats what is known, or there is no room."""
         position = self.positions[update.series]
+        if len(self.queue) >= self._room or self.full_since_us is not None:
+            self._hold(position, update)
+            return False
+        return self._admit(position, update)
+
+    def _admit(self, position: Position, update: Updated) -> bool:
         before = position.value
         gap = position.gap
         fresh, position.fresh = position.fresh, False
@@ -151,11 +185,55 @@ class Ledger:
 
     def reject(self, rejected: Rejected) -> None:
         """Queue the dead letter; the series whose value it held has a gap until its next value."""
+        if len(self.queue) >= self._room or self.full_since_us is not None:
+            self._drop(rejected)
+            return
         for series in rejected.series:
             position = self.positions.get(series)
             if position is not None:
                 self._open(position, OpenGap(rejected.received_us, "undecodable", rejected.reason))
         self.queue.append(rejected)
+
+    # No room.
+
+    def relieve(self) -> None:
+        """Once half of the room is free again: the newest value of each series goes on, in a new epoch.
+
+        The numbers of what was given up are given again, and the gap says exactly how many values that were.
+        """
+        if self.full_since_us is None or len(self.queue) > self._room // 2:
+            return
+        self.full_since_us = None
+        held = [position for position in self.positions.values() if position.held is not None]
+        for position in sorted(held, key=_held_at):
+            update = position.held
+            assert update is not None
+            position.held = None
+            position.fresh = True
+            self._admit(position, update)
+
+    @property
+    def held(self) -> int:
+        """Values that wait outside the queue, one per series at most."""
+        if self.full_since_us is None:
+            return 0
+        return sum(1 for position in self.positions.values() if position.held is not None)
+
+    def _hold(self, position: Position, update: Updated) -> None:
+        if self.full_since_us is None:
+            self.full_since_us = update.received_us
+        self._open(position, OpenGap(update.received_us, "overflow"))
+        if position.held is not None:
+            position.dropped += 1
+            self.dropped += 1
+        position.held = update
+
+    def _drop(self, rejected: Rejected) -> None:
+        self.dropped += 1
+        for series in rejected.series:
+            position = self.positions.get(series)
+            if position is not None:
+                self._open(position, OpenGap(rejected.received_us, "overflow", rejected.reason))
 
     # Gaps.
 
@@ -189,6 +267,7 @@ class Ledger:
         assert gap is not None
         if detail is not None:
             gap = OpenGap(gap.started_us, gap.reason, detail)
+        dropped, position.dropped = position.dropped, 0
         position.gap = None
         position.epoch += 1
         self.queue.append(
@@ -199,8 +278,14 @@ class Ledger:
                 value_after if resynced else None,
                 max(ended_us, gap.started_us),
                 resynced,
+                dropped or (0 if gap.reason == "overflow" else None),
             )
         )
+
+
+def _held_at(position: Position) -> int:
+    assert position.held is not None
+    return position.held.received_us
 
 
 def unpublished(items: tuple[Any, ...], progress: Progress) -> tuple[Any, ...]:

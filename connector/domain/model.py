@@ -147,8 +147,8 @@ class Progress(msgspec.Struct, frozen=True):
 
     shard: ShardState
     offsets: dict[Series, SourceOffset]
-    lost: bool = False
-    """True if the offsets had a past and are gone: epochs step, with reason state_lost."""
+    lost: frozenset[Series] = frozenset()
+    """Series whose rows are gone and were rebuilt from other topics: their gaps have the reason state_lost."""
 
 
 class Beat(msgspec.Struct, frozen=True):

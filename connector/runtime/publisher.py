@@ -64,9 +64,10 @@ class Publisher:
         owner: str,
         clock: Clock | None = None,
         collapse_repeats: bool = False,
+        room: int = 500_000,
     ) -> None:
         self.shard = shard
-        self.ledger = Ledger(collapse_repeats=collapse_repeats)
+        self.ledger = Ledger(collapse_repeats=collapse_repeats, room=room)
         self._sink = sink
         self._recorder = recorder
         self._batcher = batcher
@@ -200,6 +201,7 @@ class Publisher:
         popleft = self.ledger.queue.popleft
         for _ in range(taken):
             popleft()
+        self.ledger.relieve()
         self._count(batch.items)
         self._emit(Committed(batch, attempt.batch_id, seconds, self._clock.wall_us()))
 
@@ -221,8 +223,9 @@ class Publisher:
         queue = self.ledger.queue
         if taken == len(queue):
             proof = self._source.proof_us()
+            held_us = self.ledger.full_since_us
             now = self._clock.wall_us()
-            return now if proof is None else min(now, proof)
+            return min(one for one in (now, proof, held_us) if one is not None)
         following = queue[taken]
         if isinstance(following, Entry | Rejected):
             return following.received_us
@@ -264,8 +267,9 @@ class Publisher:
     # Counters, conserved: received = records + suppressed + dead letters + dropped + waiting.
 
     def _reset_counts(self) -> None:
-        self._received = sum(1 for item in self.ledger.queue if isinstance(item, Entry | Rejected))
-        self.ledger.suppressed = 0
+        waiting = sum(1 for item in self.ledger.queue if isinstance(item, Entry | Rejected))
+        self._received = waiting + self.ledger.held
+        self.ledger.suppressed = self.ledger.dropped = 0
         self._counts = dict.fromkeys(("records_total", "gaps_total", "dead_letters_total", "reconnects_total"), 0)
 
     def _count(self, items: tuple[Any, ...]) -> None:
@@ -285,8 +289,8 @@ class Publisher:
             **self._counts,
             "values_received_total": self._received,
             "repeats_suppressed_total": self.ledger.suppressed,
-            "dropped_total": 0,
-            "waiting": waiting,
+            "dropped_total": self.ledger.dropped,
+            "waiting": waiting + self.ledger.held,
             "frames_total": session.pop("frames_total"),
             "records_total": self._counts["records_total"] + entries,
             "dead_letters_total": self._counts["dead_letters_total"] + letters,

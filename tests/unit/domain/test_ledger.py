@@ -130,7 +130,7 @@ def test_a_gap_never_ends_before_it_starts():
     assert of(ledger, GapClosed)[0].ended_us == 5_000
 
 
-def recovered(offset, *, through=2_000, lost=False, wanted=(A,)):
+def recovered(offset, *, through=2_000, lost=frozenset(), wanted=(A,)):
     ledger = Ledger()
     progress = Progress(ShardState("old", 3, 9, 4, through), {offset.series: offset}, lost)
     ledger.recover(progress, wanted, reason="takeover", at_us=8_000)
@@ -161,7 +161,7 @@ def test_recovery_continues_a_declared_open_gap_and_declares_it_once():
 
 
 def test_truncated_offsets_are_declared_as_lost_state():
-    ledger = recovered(SourceOffset(A, "active", 4, 10), lost=True)
+    ledger = recovered(SourceOffset(A, "active", 4, 10), lost=frozenset([A]))
     assert of(ledger, GapOpened)[0].gap.reason == "state_lost"
 
 
@@ -214,3 +214,63 @@ def test_a_gap_whose_epoch_is_in_the_log_is_not_closed_twice():
     ledger.admit(update(1, at=9_000))
     log = Progress(ShardState(), {A: SourceOffset(A, "active", 2, 1)})
     assert not [item for item in unpublished(tuple(ledger.queue), log) if isinstance(item, Entry | GapClosed)]
+
+
+def overflowing():
+    """Room for four items: Subscribed, 1, 2, 3; then 4 and 5 of A and 7 of B find none."""
+    ledger = Ledger(room=4)
+    ledger.subscribe([A])
+    for at, value in enumerate((1, 2, 3, 4, 5), 1):
+        ledger.admit(update(value, at=at * 1_000, frame=at))
+    return ledger
+
+
+def test_without_room_the_epoch_ends_and_only_the_newest_value_is_held():
+    ledger = overflowing()
+    assert [e.value for e in entries(ledger)] == [1, 2, 3]
+    (opened,) = of(ledger, GapOpened)
+    assert opened.gap == OpenGap(4_000, "overflow")
+    assert (ledger.dropped, ledger.held, ledger.full_since_us) == (1, 1, 4_000)
+
+
+def test_with_room_again_the_newest_value_goes_on_and_the_gap_counts_what_was_given_up():
+    ledger = overflowing()
+    ledger.relieve()
+    assert ledger.held == 1
+    for _ in range(4):
+        ledger.queue.popleft()
+    ledger.relieve()
+    (closed,) = of(ledger, GapClosed)
+    assert (closed.dropped, closed.ended_us, closed.value_after) == (1, 5_000, 5)
+    assert [(e.sequence, e.epoch, e.origin, e.value) for e in entries(ledger)] == [(4, 2, "resync", 5)]
+    assert (ledger.held, ledger.full_since_us) == (0, None)
+    ledger.admit(update(6))
+    assert entries(ledger)[-1].origin == "update"
+
+
+def test_a_held_value_equal_to_the_last_one_needs_no_record():
+    ledger = Ledger(room=2)
+    ledger.subscribe([A])
+    for value in (1, 2, 1):
+        ledger.admit(update(value))
+    ledger.queue.clear()
+    ledger.relieve()
+    assert entries(ledger) == []
+    assert of(ledger, GapClosed)[0].dropped == 1
+    assert ledger.suppressed == 1
+
+
+def test_without_room_a_dead_letter_is_given_up_and_its_series_has_a_gap():
+    ledger = overflowing()
+    ledger.subscribe([B])
+    ledger.reject(Rejected("wrong_type", "m", b"x", (A, B, Series("chats", "active_chats")), "s1", 2, 6_000))
+    assert ledger.dropped == 2
+    assert [gap.offset.series for gap in of(ledger, GapOpened)] == [A, B]
+    assert not of(ledger, Rejected)
+
+
+def test_retiring_a_series_without_room_gives_its_held_value_up():
+    ledger = overflowing()
+    ledger.retire(A, 9_000)
+    assert of(ledger, GapClosed)[0].dropped == 2
+    assert (ledger.dropped, ledger.held) == (2, 0)

@@ -249,7 +249,7 @@ def test_unconfirmed_series_are_those_without_a_value():
     assert (session.active, session.unconfirmed) == ({INCOMING}, {MISSED_30})
     hear(session, frame('{"missed_chats":{"30":true}}'))
     assert session.unconfirmed == {MISSED_30}
-    session.unsubscribe([INCOMING, MISSED_30])
+    session.unsubscribe(one for one in (INCOMING, MISSED_30))
     assert (session.active, session.unconfirmed) == (set(), frozenset())
 
 
