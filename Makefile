@@ -1,27 +1,74 @@
-# make demo   a look, on a machine with Python >= 3.11 only
-# make test   everything that CI runs; see TIERS
+# make demo [DEMO_ARGS=…]   a look; needs Python >= 3.11 only (on Debian with python3-venv)
+# make test                 everything that CI runs: deps, then each tier below
+# make <tier>               one tier; their names, budgets and contents are in tests/run_tier.py
+# make ci-cold              the gate from a fresh clone with empty caches
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_VENV := .venv-demo
 DEMO_ARGS ?=
-TIER = $(BIN)/python tests/run_tier.py
+RUNS ?= 1000000
+SEED ?= 1
+TIERS := $(shell $(PYTHON) tests/run_tier.py --list)
 
-# Adding a tier: its name here, its budget and commands in tests/run_tier.py.
-TIERS := test-unit test-accept
+PIP := pip install --quiet --disable-pip-version-check
+ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")
 
-.PHONY: test deps lint format fuzz lock demo ci-cold clean $(TIERS)
+.DEFAULT_GOAL := test
+.PHONY: test $(TIERS) deps lint format fuzz lock demo ci-cold clean
 
-test: deps
-	@$(TIER) all $(TIERS)
+test:
+	@$(PYTHON) tests/run_tier.py all
 
 $(TIERS): deps
-	@$(TIER) $@
+	@$(BIN)/python tests/run_tier.py $@
 
+# The jars of the brokers too, so that no tier downloads while it measures. Without Java only CI stops.
 deps: $(VENV)/.stamp
+	@$(BIN)/python -m connector.local || [ "$$CI" != true ]
 
 $(VENV)/.stamp: requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c '$(ENOUGH)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/$(PIP) --require-hashes -r requirements-dev.lock
+	$(BIN)/$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
+
+lint: $(VENV)/.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Resolve the newest versions again; needs uv.
+lock:
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		pyproject.toml --extra demo -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		pyproject.toml --extra demo --group dev -c requirements.lock -o requirements-dev.lock
+
+# The checkout itself is put on the path: building it would need more than the locked packages.
+$(DEMO_VENV)/.stamp: requirements.lock
+	@$(PYTHON) -c '$(ENOUGH)'
+	@echo "Installing the dependencies of the demo into $(DEMO_VENV) (once) …"
+	@$(PYTHON) -m venv $(DEMO_VENV)
+	@$(DEMO_VENV)/bin/$(PIP) --require-hashes -r requirements.lock
+	@echo '$(CURDIR)' > $$($(DEMO_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/checkout.pth
+	@touch $@
+
+demo: $(DEMO_VENV)/.stamp
+	@$(DEMO_VENV)/bin/python -m connector demo $(DEMO_ARGS)
+
+fuzz: $(VENV)/.stamp
+	$(BIN)/python tests/fuzz_decode.py --runs $(RUNS) --seed $(SEED)
+
+ci-cold:
+	@set -e; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
+	git clone --quiet . "$$work/clone"; cd "$$work/clone"; \
+	XDG_CACHE_HOME="$$work/cache" MAVEN_OPTS="-Dmaven.repo.local=$$work/m2" CI=true bash .ci/run
+
+clean:
+	rm -rf $(VENV) $(DEMO_VENV) build dist .mypy_cache .ruff_cache .hypothesis .coverage*

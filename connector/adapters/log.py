@@ -51,6 +51,10 @@ class LogObserver:
     def __init__(self, account: str) -> None:
         self._log = structlog.get_logger().bind(account=account)
 
+    def waiting(self, message: str, seconds: float) -> None:
+        """Nothing can start yet; the next try follows in ``seconds``."""
+        self._log.warning("waiting for the source", message=message, retry_in_s=round(seconds, 1))
+
     def __call__(self, event: Event) -> None:
         """One event, one line at most."""
         line = _LINES.get(type(event))

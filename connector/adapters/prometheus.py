@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from connector.domain.model import Beat
-    from connector.domain.status import Row, Status
+    from connector.domain.standing import Row
+    from connector.domain.status import Status
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import ssl
-from email.utils import parsedate_to_datetime
-from time import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from urllib.parse import quote
 
 import aiohttp
 
+from connector.adapters import answers
 from connector.config.secrets import read_secret
 from connector.errors import ConfigError, SourceRejected, SourceUnavailable
 
@@ -18,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
+    from connector.adapters.answers import Department, Reading
     from connector.config import Source
     from connector.domain.model import Series
 
@@ -38,24 +37,6 @@ class Budget(Protocol):
 
     def pause(self, seconds: float) -> None:
         """Nothing goes out for so many seconds."""
-
-
-class Department(NamedTuple):
-    """One department of the account."""
-
-    id: int
-    name: str
-
-
-class Reading(NamedTuple):
-    """What the REST twin says of one series: a value (None: null), or that there is none yet."""
-
-    computed: bool
-    value: float | None = None
-
-
-class NotFound(SourceRejected):
-    """The source knows no such department, metric or window."""
 
 
 def tls_context(url: str, ca_file: Path | None) -> ssl.SSLContext | None:
@@ -129,7 +110,7 @@ class RestClient:
             SourceUnavailable
         """
         answer = await self._get_department("")
-        return [_department(one, self._settings.departments_url) for one in _list(answer)]
+        return [answers.department(one, self._settings.departments_url) for one in answers.listed(answer)]
 
     async def department(self, department_id: int) -> Department:
         """One department by its id.
@@ -138,7 +119,7 @@ class RestClient:
             NotFound, SourceRejected, SourceUnavailable
         """
         answer = await self._get_department(f"/{department_id}")
-        return _department(answer, self._settings.departments_url)
+        return answers.department(answer, self._settings.departments_url)
 
     async def department_named(self, name: str) -> Department:
         """One department by its name.
@@ -149,7 +130,7 @@ class RestClient:
         answer = await self._get_department(f"/name/{quote(name, safe='')}")
         # Documented as one object; a list of one is taken as well.
         found = answer[0] if isinstance(answer, list) and answer else answer
-        return _department(found, self._settings.departments_url)
+        return answers.department(found, self._settings.departments_url)
 
     async def reading(self, series: Series) -> Reading:
         """What the REST twin says of one series now.
@@ -160,7 +141,7 @@ class RestClient:
         window = {} if series.window is None else {"window": str(series.window)}
         url = f"{self._settings.rest_url}/{series.family}/{series.metric}"
         answer = await self._get(url, {**_query(series.department_id), **window})
-        return _reading(_data(answer, url), series, url)
+        return answers.reading(answers.values(answer, url), series, url)
 
     async def readings(self, series: Collection[Series]) -> dict[Series, Reading]:
         """What the REST twin says of series of one family and department: one request for all of them.
@@ -170,8 +151,8 @@ class RestClient:
         """
         one = next(iter(series))
         url = f"{self._settings.rest_url}/{one.family}"
-        data = _data(await self._get(url, _query(one.department_id)), url)
-        return {each: _reading(data, each, url) for each in series}
+        data = answers.values(await self._get(url, _query(one.department_id)), url)
+        return {each: answers.reading(data, each, url) for each in series}
 
     # Requests.
 
@@ -186,7 +167,7 @@ class RestClient:
         if status == 401 and not fresh:
             self._token = None
             return await self._get(url, params, forbidden=forbidden)
-        return _content(status, body, url, forbidden)
+        return answers.content(status, body, url, forbidden)
 
     async def _grant(self) -> str:
         oauth = self._settings.oauth
@@ -201,7 +182,9 @@ class RestClient:
         if status in (400, 401, 403):
             remedy = "check source.oauth; the client must be a confidential one"
             raise SourceRejected(f"source {oauth.token_url}: HTTP {status}: client credentials refused; {remedy}")
-        token = _mapping(_content(status, body, oauth.token_url, None), oauth.token_url).get("access_token")
+        token = answers.mapping(answers.content(status, body, oauth.token_url, None), oauth.token_url).get(
+            "access_token"
+        )
         if not isinstance(token, str) or not token.isprintable() or not token:
             raise SourceUnavailable(f"source {oauth.token_url}: the answer holds no access_token")
         return token
@@ -222,7 +205,7 @@ class RestClient:
 
     def _check_availability(self, response: aiohttp.ClientResponse, url: str) -> None:
         status = response.status
-        wait = retry_after(response.headers.get("Retry-After"))
+        wait = answers.retry_after(response.headers.get("Retry-After"))
         if status == 429:
             if wait is not None:
                 self._budget.pause(wait)
@@ -234,18 +217,6 @@ class RestClient:
             raise SourceUnavailable(f"source {url}: HTTP {status}; try again later", retry_after=wait)
 
 
-def retry_after(header: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, in either of its forms; None if it says nothing usable."""
-    if header is None:
-        return None
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time())
-    except ValueError:
-        return None
-
-
 async def _body(response: aiohttp.ClientResponse, url: str) -> bytes:
     body = bytearray()
     async for chunk in response.content.iter_chunked(65536):
@@ -255,69 +226,8 @@ async def _body(response: aiohttp.ClientResponse, url: str) -> bytes:
     return bytes(body)
 
 
-def _content(status: int, body: bytes, url: str, forbidden: str | None) -> Any:
-    """The decoded body of a usable answer."""
-    if status == 401:
-        raise SourceRejected(f"source {url}: HTTP 401: token refused; check source.token_file, it must be a Chat token")
-    if status == 403:
-        reason = forbidden or "this token's role does not allow it; use another token"
-        raise SourceRejected(f"source {url}: HTTP 403: {reason}")
-    if status in (400, 404):
-        raise NotFound(f"source {url}: HTTP {status}: the source knows no such thing; check name, id and window")
-    if status != 200:
-        raise SourceUnavailable(f"source {url}: HTTP {status}")
-    try:
-        return json.loads(body)
-    except ValueError as error:
-        raise SourceUnavailable(f"source {url}: the answer is no JSON; check the URL") from error
-    except RecursionError as error:
-        raise SourceUnavailable(f"source {url}: the answer is nested too deeply; check the URL") from error
-
-
-def _mapping(value: Any, url: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise SourceUnavailable(f"source {url}: the answer has another form than documented; check the URL")
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _department(value: Any, url: str) -> Department:
-    known = _mapping(value, url)
-    department_id, name = known.get("id"), known.get("name")
-    if isinstance(department_id, bool) or not isinstance(department_id, int) or not isinstance(name, str):
-        raise SourceUnavailable(f"source {url}: a department without id and name; check source.departments_url")
-    return Department(department_id, name)
-
-
 def _query(department_id: int | None) -> dict[str, str]:
     return {} if department_id is None else {"department_id": str(department_id)}
-
-
-def _data(answer: Any, url: str) -> dict[str, Any]:
-    """Values by metric; empty if nothing is computed yet."""
-    body = _mapping(answer, url)
-    content, status = body.get("content"), body.get("status_code")
-    if content is not None:
-        return _mapping(_mapping(content, url).get("data"), url)
-    if status != 200:
-        raise SourceRejected(f"source {url}: status_code {status} in the answer; check metric, window, department")
-    return {}
-
-
-def _reading(data: dict[str, Any], series: Series, url: str) -> Reading:
-    if series.metric not in data:
-        return Reading(computed=False)
-    value = data[series.metric]
-    if series.window is not None and isinstance(value, dict):
-        if str(series.window) not in value:
-            return Reading(computed=False)
-        value = value[str(series.window)]
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise SourceUnavailable(f"source {url}: the value is no number")
-    return Reading(computed=True, value=value)
 
 
 def _reason(error: Exception) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from connector.adapters.rest import NotFound, RestClient
+from connector.adapters.answers import NotFound
+from connector.adapters.rest import RestClient
 from connector.errors import ConfigError, SourceRejected, SourceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from connector.adapters.rest import Budget, Department
+    from connector.adapters.answers import Department
+    from connector.adapters.rest import Budget
     from connector.config import Config
     from connector.domain.model import Series
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import ssl
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from connector import __version__
 from connector.adapters.framing import Encoder
 from connector.adapters.group import FixedOwnership, Group
+from connector.adapters.journal import Journal
 from connector.adapters.kafka import TransactionalSink
 from connector.adapters.recovery import Recovery
 from connector.adapters.registry import subject_of
+from connector.adapters.rest import tls_context
 from connector.adapters.schema_files import by_topic
 from connector.adapters.websocket import Endpoint, run_session
 from connector.domain.batcher import Batcher
 from connector.domain.records import Recorder
-from connector.errors import ConfigError
 from connector.protocol.session import Session
 from connector.runtime.backoff import Backoff
 from connector.runtime.pipeline import Pipeline
@@ -60,7 +60,8 @@ class Build:
         self._resolve = resolve
         self._names = config.names
         self._kafka = config.kafka.connection()
-        self._metrics: tuple[str, ...] = ()
+        self.metrics: tuple[str, ...] = ()
+        """Metrics topics, known once `supervisor` was called."""
         self._ids: dict[str, int] = {}
         self.pipeline = Pipeline(partitions=config.kafka.partitions, shards=config.kafka.shards, observers=observers)
 
@@ -73,8 +74,8 @@ class Build:
             SchemaError, RegistryUnavailable
         """
         config = self._config
-        self._metrics = self._names.metrics_all(series)
-        topics = by_topic(self._names, self._metrics)
+        self.metrics = tuple(sorted({*self._config.metrics_topics(), *self._names.metrics_all(series)}))
+        topics = by_topic(self._names, self.metrics)
         ids = self._registry.verify_registered(topics)
         self._ids = {name: ids[subject_of(topic)] for topic, name in topics.items()}
         discovers = config.every_department or bool(config.department_names)
@@ -133,8 +134,20 @@ class Build:
             backoff=Backoff(0.2, 10.0),
             owner=config.instance,
             collapse_repeats=config.collapse_repeats,
-            room=config.buffer.max_updates,
+            **self._buffer(shard),
         )
+
+    def _buffer(self, shard: int) -> dict[str, Any]:
+        """How much may wait, and where."""
+        buffer = self._config.buffer
+        if buffer.disk is None:
+            return {"room": buffer.max_updates}
+        return {
+            "room": max(buffer.disk.max_updates, buffer.max_updates),
+            "memory": buffer.max_updates,
+            "journal": Journal(buffer.disk.path / f"{self._config.account}-{shard}.journal"),
+            "sync_interval": buffer.disk.sync_interval,
+        }
 
     def _sink(self, shard: int) -> TransactionalSink:
         config = self._config
@@ -143,7 +156,7 @@ class Build:
             self._registry.decoder(),
             account=config.account,
             topics=self._names,
-            metrics=self._metrics,
+            metrics=self.metrics,
             shard=shard,
             shards=config.kafka.shards,
             partitions=config.kafka.partitions,
@@ -184,22 +197,6 @@ class Build:
         )
         token = await self._token()
         return await run_session(endpoint, token, session_id, make_session, emit, opened=opened)
-
-
-def tls_context(url: str, ca_file: Any) -> ssl.SSLContext | None:
-    """Verified TLS 1.2 or newer for wss and https; None for plain loopback.
-
-    Raises:
-        ConfigError: the CA file cannot be used.
-    """
-    if not url.startswith(("wss:", "https:")):
-        return None
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"source.ca_file: {ca_file}: {error}; name a PEM file with CA certificates") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 def _session(session_id: str, series: tuple[Series, ...], now: float, **settings: Any) -> Session:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.progress import Progress
 
+from connector.adapters.answers import NotFound
 from connector.adapters.rest import RestClient
 from connector.adapters.source import Departments, resolve_departments
 from connector.cli.console import errors
 from connector.config import loose_mode, read_secret
+from connector.domain.metrics import AGENTS
+from connector.domain.model import Series
 from connector.errors import ConfigError, ConnectorError, SourceRejected, SourceUnavailable
 from connector.runtime.budget import Budget
 
@@ -19,9 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from connector.adapters.rest import Reading
+    from connector.adapters.answers import Reading
     from connector.config import Config
-    from connector.domain.model import Series
 
 
 class Finding(NamedTuple):
@@ -37,14 +40,15 @@ class Finding(NamedTuple):
 
 def failed(subject: str, error: ConnectorError) -> Finding:
     """A failure; our errors say what and, after a semicolon, the remedy."""
-    text, _, remedy = str(error).partition("; ")
+    text, _, remedy = str(error).removeprefix(f"{subject}: ").partition("; ")
     return Finding("fail", subject, text, remedy, error.exit_code)
 
 
 async def preflight(config: Config) -> list[Finding]:
     """Every check, from the configuration outwards."""
     findings = [_guarantee(config), *_secrets(config)]
-    findings += [finding async for finding in _source(config)]
+    if not any(one.state == "fail" and one.subject.startswith("source.") for one in findings):
+        findings += [finding async for finding in _source(config)]
     findings += await asyncio.to_thread(lambda: [*_topics(config), *_schemas(config)])
     return findings
 
@@ -106,8 +110,10 @@ async def _source(config: Config) -> AsyncIterator[Finding]:
 
 
 async def _token(client: RestClient) -> Finding:
-    await client.token()
-    return Finding("pass", "token", "at hand")
+    """The smallest question that needs the token, to the server that the stream is on."""
+    with suppress(NotFound):
+        await client.reading(Series(AGENTS, "agents_online"))
+    return Finding("pass", "token", "accepted by the source")
 
 
 async def _departments(config: Config, client: RestClient) -> AsyncIterator[tuple[Finding, Departments]]:
@@ -120,7 +126,7 @@ async def _departments(config: Config, client: RestClient) -> AsyncIterator[tupl
         text = f"the account has no department named {name!r}"
         remedy = "check its spelling; an id is written without quotes"
         yield Finding("fail", "departments", text, remedy, ConfigError.exit_code), departments
-    if config.department_names or config.every_department:
+    if not departments.missing and (config.department_names or config.every_department):
         found = len(departments.every) or len(departments.names)
         yield Finding("pass", "departments", f"{found} found"), departments
 
@@ -139,7 +145,8 @@ async def _readings(config: Config, client: RestClient, departments: Departments
                 readings = await client.readings(group)
             except (SourceRejected, SourceUnavailable) as error:
                 yield failed(subject, error)
-                if not _worth_going_on(error):
+                if not isinstance(error, NotFound):
+                    # A refused token or a source out of reach fails every other request too.
                     return
                 continue
             finally:
@@ -147,14 +154,8 @@ async def _readings(config: Config, client: RestClient, departments: Departments
             confirmed += sum(reading.computed for reading in readings.values())
             for finding in _unconfirmed(readings):
                 yield finding
-    yield Finding("pass", "subscriptions", f"{confirmed} series have a value now")
-
-
-def _worth_going_on(error: ConnectorError) -> bool:
-    """A refused token or a source out of reach fails every other request too; an unknown department does not."""
-    from connector.adapters.rest import NotFound
-
-    return isinstance(error, NotFound)
+    if confirmed:
+        yield Finding("pass", "subscriptions", f"{confirmed} series have a value now")
 
 
 def _unconfirmed(readings: dict[Series, Reading]) -> Iterator[Finding]:

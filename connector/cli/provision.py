@@ -32,8 +32,8 @@ def provision(
     config = load(config_path(config_file), os.environ)
     metrics = metrics_topics(config)
     topics = _provision_topics(config, metrics, dry_run=dry_run)
-    registry = SchemaRegistry(config.registry)
-    subjects = registry.register_all(by_topic(config.names, metrics), dry_run=dry_run)
+    with SchemaRegistry(config.registry) as registry:
+        subjects = registry.register_all(by_topic(config.names, metrics), dry_run=dry_run)
     if as_json:
         print_json({"dry_run": dry_run, "topics": _topics(topics), "subjects": [one._asdict() for one in subjects]})
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
 
 from connector.adapters.registry import SchemaRegistry
-from connector.errors import SinkRejected, SinkUnavailable
+from connector.errors import ConfigError, SinkRejected, SinkUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -90,16 +90,20 @@ class Reader:
         self._follow = follow
         self._registry = SchemaRegistry(config.registry)
         self._decode: Decoder = self._registry.decoder()
-        self._consumer = Consumer(
-            {
-                **config.kafka.connection(),
-                "group.id": f"{config.names.group}.tail",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest" if from_beginning else "latest",
-            }
-        )
+        settings = {
+            **config.kafka.connection(),
+            "group.id": f"{config.names.group}.tail",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest" if from_beginning else "latest",
+            # What its own log lines say comes as an error too.
+            "log_level": 0,
+        }
+        try:
+            self._consumer = Consumer(settings)
+        except KafkaException as error:
+            raise ConfigError(f"kafka.properties: {error.args[0].str()}; see librdkafka's CONFIGURATION.md") from None
 
     def close(self) -> None:
         """Close the connections."""

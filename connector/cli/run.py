@@ -5,57 +5,70 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from connector.adapters.admin import Admin, refuse, topics_of
 from connector.adapters.log import LogObserver, configure
+from connector.adapters.registry import SchemaRegistry
+from connector.adapters.source import Access
 from connector.cli.build import Build
+from connector.cli.config import ConfigFile, config_path
 from connector.config import load
+from connector.errors import SourceUnavailable
+from connector.runtime.backoff import Backoff
 from connector.runtime.budget import Budget
 
 if TYPE_CHECKING:
     from connector.config import Config
+    from connector.domain.model import Series
     from connector.runtime.supervisor import Supervisor
 
 
-def run(
-    config_file: Annotated[
-        Path, typer.Option("--config", "-c", envvar="ZCK_CONFIG", help="Configuration file.")
-    ] = Path("zendesk-chat-kafka.yaml"),
-) -> None:
+def run(config_file: ConfigFile = None) -> None:
     """Follow the configured metrics and publish every update, until stopped."""
-    config = load(config_file, os.environ)
+    config = load(config_path(config_file), os.environ)
     configure(config.log.level, config.log.format)
     asyncio.run(_run(config))
 
 
 async def _run(config: Config) -> None:
-    from connector.adapters.registry import SchemaRegistry
-    from connector.adapters.source import Access
-
+    log = LogObserver(config.account)
     budget = Budget(config.source.requests_per_minute)
-    registry = SchemaRegistry(config.registry)
     async with Access(config, budget) as access:
-        build = Build(
-            config,
-            registry=registry,
-            budget=budget,
-            token=access.token,
-            resolve=access.series,
-            observers=[LogObserver(config.account)],
-        )
-        supervisor = build.supervisor(await access.series())
-        stopping = _stop_on_signals(supervisor)
+        with SchemaRegistry(config.registry) as registry:
+            build = Build(
+                config,
+                registry=registry,
+                budget=budget,
+                token=access.token,
+                resolve=access.series,
+                observers=[log],
+            )
+            series = await _first_series(config, access, log)
+            supervisor = build.supervisor(series)
+            if config.guarantee != "demo":
+                topics = topics_of(config, build.metrics)
+                refuse(Admin(config.kafka, strict=config.guarantee == "strict").inspect(topics))
+        _stop_on_signals(supervisor)
         await supervisor.run()
-        stopping.clear()
 
 
-def _stop_on_signals(supervisor: Supervisor) -> list[int]:
+async def _first_series(config: Config, access: Access, log: LogObserver) -> tuple[Series, ...]:
+    """What is configured at first; waits while the source cannot tell the departments."""
+    backoff = Backoff(config.source.backoff.initial, config.source.backoff.maximum)
+    while True:
+        try:
+            return await access.series()
+        except SourceUnavailable as error:
+            wait = backoff.next(at_least=error.retry_after or 0.0)
+            log.waiting(str(error), wait)
+            await asyncio.sleep(wait)
+
+
+def _stop_on_signals(supervisor: Supervisor) -> None:
     """The first signal ends in order, a second one at once."""
-    seen: list[int] = []
     loop = asyncio.get_running_loop()
+    seen: list[int] = []
 
     def stop(number: int) -> None:
         seen.append(number)
@@ -65,4 +78,3 @@ def _stop_on_signals(supervisor: Supervisor) -> list[int]:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
-    return seen

@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -34,10 +35,21 @@ class Heartbeat(Section):
     interval: Duration = Field(default=1.0, ge=0.1, le=60, description="Distance of two heartbeats")
 
 
+class Disk(Section):
+    """A journal on disk for what waits: it survives the process, and holds more than memory."""
+
+    path: Path = Field(description="Folder of the journal, which only this replica uses")
+    max_updates: Count = Field(default=10_000_000, ge=1, description="Most updates that wait on disk")
+    sync_interval: Duration = Field(
+        default=0.2, gt=0, le=60, description="How often the journal waits for the disk; a crash loses what came since"
+    )
+
+
 class Buffer(Section):
     """Updates that wait while Kafka is away."""
 
     max_updates: Count = Field(default=500_000, ge=1, description="Most updates that wait in memory")
+    disk: Disk | None = Field(default=None, description="Journal on disk besides; without it a crash loses what waits")
 
 
 class Log(Section):

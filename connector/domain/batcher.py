@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from connector.domain.model import Entry
 
 if TYPE_CHECKING:
-    from collections import deque
+    from connector.domain.queue import Queue
 
 RECORD_BYTES = 512
 """What one update takes in a transaction: its records in metrics and latest and its share of the offsets."""
@@ -50,9 +50,9 @@ class Batcher:
         """The transaction with the heartbeat failed: the next one carries a new one."""
         self._next_beat = float("-inf")
 
-    def take(self, queue: deque[Any]) -> tuple[Any, ...]:
+    def take(self, queue: Queue) -> tuple[Any, ...]:
         """The longest prefix of the queue that fits; it stays in the queue until it is committed."""
-        small = len(queue) <= self._max_records and len(queue) * RECORD_BYTES <= self._max_bytes
+        small = queue.in_memory <= self._max_records and queue.in_memory * RECORD_BYTES <= self._max_bytes
         if small and all(type(item) is Entry for item in queue):
             return tuple(queue)
         taken: list[Any] = []

@@ -6,12 +6,9 @@ Times named ``*_us`` are wall clock, microseconds since the epoch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
-if TYPE_CHECKING:
-    from connector.domain.model import Batch, Series
+from connector.domain.model import Batch, Series  # noqa: TC001 - msgspec resolves the annotations
 
 
 class Updated(msgspec.Struct, frozen=True):
@@ -29,7 +26,7 @@ class Updated(msgspec.Struct, frozen=True):
     received_us: int
 
 
-class Rejected(msgspec.Struct, frozen=True):
+class Rejected(msgspec.Struct, frozen=True, tag=True):
     """A frame, or a part of it, cannot become a record: it goes to the dead letters, byte for byte.
 
     ``reason`` is a stable code, ``message`` is for people, ``series`` are the series whose value was lost,

@@ -6,7 +6,6 @@ a failed transaction the same items are sent again, never newer ones first.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from connector.domain.model import (
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from connector.domain.events import Rejected, Updated
+    from connector.domain.queue import Queue
 
 ACTIVE: Final = "active"
 REMOVED: Final = "removed"
@@ -83,18 +83,17 @@ class Ledger:
 
     Args:
         collapse_repeats: a value equal to the one before it is no update.
-        room: most items that may wait; beyond it only the newest value of each series is kept.
+        queue: what waits; when it is full, only the newest value of each series is kept.
     """
 
-    def __init__(self, *, collapse_repeats: bool = False, room: int = 500_000) -> None:
+    def __init__(self, queue: Queue, *, collapse_repeats: bool = False) -> None:
         self.positions: dict[Series, Position] = {}
-        self.queue: deque[Any] = deque()
+        self.queue = queue
         self.suppressed = 0
         self.dropped = 0
         self.full_since_us: int | None = None
         """Receipt of the first value for which there was no room; None while there is room."""
         self._collapse = collapse_repeats
-        self._room = room
         self._retired: dict[Series, SourceOffset] = {}
 
     # Taking a shard over.
@@ -106,14 +105,14 @@ class Ledger:
         is later), or where its open gap started.
         """
         wanted = set(series)
-        through = progress.shard.complete_through_us
         for one, offset in progress.offsets.items():
             if offset.state == REMOVED:
                 self._retired[one] = offset
-                continue
-            self.positions[one] = Position(offset)
-            started_us = max(through, offset.received_us or 0)
-            self._open(self.positions[one], OpenGap(started_us, "state_lost" if one in progress.lost else reason))
+            else:
+                self.positions.setdefault(one, Position(offset))
+        for one, position in self.positions.items():
+            started_us = max(progress.shard.complete_through_us, position.received_us or 0)
+            self._open(position, OpenGap(started_us, "state_lost" if one in progress.lost else reason))
         for one in sorted(set(self.positions) - wanted, key=by_name):
             self.retire(one, at_us)
 
@@ -146,7 +145,7 @@ class Ledger:
     def admit(self, update: Updated) -> bool:
         """Give the update its sequence and queue it; False if it only repeats what is known, or there is no room."""
         position = self.positions[update.series]
-        if len(self.queue) >= self._room or self.full_since_us is not None:
+        if self.queue.full or self.full_since_us is not None:
             self._hold(position, update)
             return False
         return self._admit(position, update)
@@ -185,7 +184,7 @@ class Ledger:
 
     def reject(self, rejected: Rejected) -> None:
         """Queue the dead letter; the series whose value it held has a gap until its next value."""
-        if len(self.queue) >= self._room or self.full_since_us is not None:
+        if self.queue.full or self.full_since_us is not None:
             self._drop(rejected)
             return
         for series in rejected.series:
@@ -201,7 +200,7 @@ class Ledger:
 
         The numbers of what was given up are given again, and the gap says exactly how many values that were.
         """
-        if self.full_since_us is None or len(self.queue) > self._room // 2:
+        if self.full_since_us is None or len(self.queue) > self.queue.room // 2:
             return
         self.full_since_us = None
         held = [position for position in self.positions.values() if position.held is not None]

@@ -83,7 +83,7 @@ class OpenGap(msgspec.Struct, frozen=True):
     detail: str | None = None
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, tag=True):
     """One update with its place in its series: what becomes a record of metrics and of latest."""
 
     series: Series
@@ -97,14 +97,14 @@ class Entry(msgspec.Struct, frozen=True):
     frame: int
 
 
-class GapOpened(msgspec.Struct, frozen=True):
+class GapOpened(msgspec.Struct, frozen=True, tag=True):
     """A gap of one series was noticed. ``offset`` is the series as it stands, with the gap in it."""
 
     offset: SourceOffset
     gap: OpenGap
 
 
-class GapClosed(msgspec.Struct, frozen=True):
+class GapClosed(msgspec.Struct, frozen=True, tag=True):
     """A gap ended: ``offset`` is the series in its new epoch, before the value that ended it has a record."""
 
     offset: SourceOffset
@@ -116,13 +116,13 @@ class GapClosed(msgspec.Struct, frozen=True):
     dropped: int | None = None
 
 
-class Subscribed(msgspec.Struct, frozen=True):
+class Subscribed(msgspec.Struct, frozen=True, tag=True):
     """A series is followed from now on, before any value of it: its row says so even after a crash."""
 
     offset: SourceOffset
 
 
-class Retired(msgspec.Struct, frozen=True):
+class Retired(msgspec.Struct, frozen=True, tag=True):
     """A series is no longer configured: ``latest`` gets a tombstone, ``offsets`` the state removed."""
 
     offset: SourceOffset

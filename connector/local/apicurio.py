@@ -18,12 +18,13 @@ class Apicurio:
     """A schema registry that speaks the Confluent REST interface (v7) and judges compatibility."""
 
     def __init__(self, *, heap_mb: int = 256) -> None:
-        self._port = free_port()
-        self._folder = Path(tempfile.mkdtemp(prefix="apicurio-"))
         app = maven.apicurio_app()
+        self._port = free_port()
+        command = [*_command(heap_mb, self._port), "-jar", str(_program(app))]
+        self._folder = Path(tempfile.mkdtemp(prefix="apicurio-"))
         self.process = Process(
             "apicurio registry",
-            [*_command(heap_mb, self._port), "-jar", str(_program(app))],
+            command,
             log=self._folder / "server.log",
             folder=app,
         )

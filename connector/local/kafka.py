@@ -62,8 +62,9 @@ class Node:
         command = [*tool, "-t", cluster_id, "-c", str(self.properties_file)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if done.returncode:
-            output = (done.stdout + done.stderr).strip()
-            raise LocalError(f"kafka node {self.id} cannot be formatted: {output[-400:]}")
+            lines = (done.stdout + done.stderr).strip().splitlines() or ["no output"]
+            reason = next((line for line in lines if "Exception" in line), lines[-1])
+            raise LocalError(f"kafka node {self.id} cannot be formatted: {reason}")
 
     def start(self) -> None:
         """Start it, also after `stop` or `kill`: its data is kept. Does not wait until it is ready."""
@@ -105,6 +106,8 @@ class Kafka:
         client: Mapping[str, str] | None = None,
         heap_mb: int = 512,
     ) -> None:
+        maven.java()
+        maven.kafka_jars()
         self.folder = Path(tempfile.mkdtemp(prefix="kafka-"))
         self._extra = dict(properties or {})
         self._client = dict(client or {})

@@ -23,11 +23,12 @@ class Noida:
     )
 
     def __init__(self) -> None:
+        installed = _installed()
         self._port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="noida-"))
         self.process = Process(
             "noida-db",
-            [str(_binary(self._folder)), *_arguments(self._folder / "data", self._port)],
+            [str(_executable(installed, self._folder)), *_arguments(self._folder / "data", self._port)],
             log=self._folder / "server.log",
             folder=self._folder,
         )
@@ -64,18 +65,19 @@ def _arguments(data: Path, port: int) -> list[str]:
     return ["start", "--host", HOST, "--only", "kafka", "--kafka-port", str(port), "--data-dir", str(data)]
 
 
-def _binary(folder: Path) -> Path:
+def _installed() -> Path:
     spec = importlib.util.find_spec("noida_db")
     if spec is None or spec.origin is None:
         raise LocalError(
             "the demo's broker, noida-db, is not installed: pip install 'zendesk-chat-kafka[demo]';"
             " where no wheel exists for the platform use --broker kafka (needs Java 17 and Maven)"
         )
-    installed = Path(spec.origin).with_name("noida-db")
-    return installed if os.access(installed, os.X_OK) else _executable_copy(installed, folder)
+    return Path(spec.origin).with_name("noida-db")
 
 
-def _executable_copy(installed: Path, folder: Path) -> Path:
+def _executable(installed: Path, folder: Path) -> Path:
+    if os.access(installed, os.X_OK):
+        return installed
     # Installers may drop the executable bit, and the package's folder may not be ours to change.
     copy = folder / installed.name
     shutil.copyfile(installed, copy)

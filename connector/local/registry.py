@@ -17,6 +17,10 @@ from connector.local.process import HOST, free_port
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from aiohttp.typedefs import Middleware
+
+    Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 
 
@@ -88,7 +92,7 @@ class LocalRegistry:
         self._port = free_port()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._started = threading.Event()
-        self._failure: OSError | None = None
+        self._failure: Exception | None = None
         self._stopping = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="local-registry", daemon=True)
 
@@ -98,11 +102,11 @@ class LocalRegistry:
         return f"http://{HOST}:{self._port}"
 
     def start(self) -> Self:
-        """Serve; LocalError if the port cannot be had."""
+        """Serve; LocalError if it cannot."""
         self._thread.start()
         self._started.wait()
         if self._failure:
-            raise LocalError(f"the local registry cannot listen on {self.url}: {self._failure}")
+            raise LocalError(f"the local registry cannot serve {self.url}: {self._failure}")
         return self
 
     def stop(self) -> None:
@@ -118,28 +122,27 @@ class LocalRegistry:
         self.stop()
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        try:
+            asyncio.run(self._serve())
+        except Exception as error:  # noqa: BLE001  (a thread's error is told by `start`)
+            self._failure = error
+        finally:
+            self._started.set()
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        app = web.Application(middlewares=[web.middleware(self._misbehave)])
+        app = web.Application(middlewares=[_as_middleware(self._misbehave)])
         app.add_routes(_routes(self.store))
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
         await runner.setup()
         try:
             await web.TCPSite(runner, HOST, self._port).start()
-        except OSError as error:
-            self._failure = error
-        else:
             self._started.set()
             await self._stopping.wait()
         finally:
-            self._started.set()
             await runner.cleanup()
 
-    async def _misbehave(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
+    async def _misbehave(self, request: web.Request, serve: Serve) -> web.StreamResponse:
         self.requests.append(f"{request.method} {request.path}")
         faults = self.faults
         await asyncio.sleep(faults.delay)
@@ -149,7 +152,19 @@ class LocalRegistry:
             return _error(faults.status, faults.status * 100 + 1, "fault switched on")
         if faults.body is not None:
             return web.Response(body=faults.body, content_type=CONTENT_TYPE)
-        return await handler(request)
+        try:
+            return await serve(request)
+        except web.HTTPClientError as error:
+            return _error(error.status, error.status, f"HTTP {error.status} {error.reason}")
+
+
+def _as_middleware(around: Callable[[web.Request, Serve], Awaitable[web.StreamResponse]]) -> Middleware:
+    # aiohttp marks middlewares with an attribute, which a bound method cannot carry, and names this argument.
+    @web.middleware
+    async def middleware(request: web.Request, handler: Serve) -> web.StreamResponse:
+        return await around(request, handler)
+
+    return middleware
 
 
 def _routes(store: Store) -> list[web.RouteDef]:

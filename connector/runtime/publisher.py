@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from connector.domain.events import Acquired, Committed, Event, Failed, Rejected, Updated
 from connector.domain.ledger import Ledger, unpublished
 from connector.domain.model import Batch, Beat, Entry, GapClosed, GapOpened, OpenGap, ShardState
+from connector.domain.queue import Queue, Store, is_value
+from connector.domain.restore import restore
 from connector.errors import SinkFenced, SinkUnavailable
 from connector.runtime.clock import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from connector.domain.batcher import Batcher
     from connector.domain.model import Progress, Record, Series
@@ -48,6 +50,36 @@ class Source(Protocol):
         """The fields of `Beat` that describe the session."""
 
 
+class Journal(Store, Protocol):
+    """What a publisher needs of the disk; `adapters.journal.Journal` is the real one."""
+
+    recording: bool
+
+    def begin(self, name: str, epoch: int) -> None:
+        """Record, for the log as this owner's epoch left it."""
+
+    def end(self) -> None:
+        """Everything is committed."""
+
+    def sync(self) -> None:
+        """Wait for the disk."""
+
+    def owner(self) -> tuple[str, int] | None:
+        """Whose entries these are."""
+
+    def items(self) -> Iterator[tuple[int, Any]]:
+        """Every entry by number."""
+
+    def discard(self, numbers: Iterable[int]) -> None:
+        """Forget these."""
+
+    def clear(self) -> None:
+        """Forget everything."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
 class Publisher:
     """Publishes one shard from `acquire` to `drain`, or until it is fenced."""
 
@@ -65,9 +97,16 @@ class Publisher:
         clock: Clock | None = None,
         collapse_repeats: bool = False,
         room: int = 500_000,
+        memory: int | None = None,
+        journal: Journal | None = None,
+        sync_interval: float = 0.2,
     ) -> None:
         self.shard = shard
-        self.ledger = Ledger(collapse_repeats=collapse_repeats, room=room)
+        queue = Queue(room=room, memory=memory, store=journal)
+        self.ledger = Ledger(queue, collapse_repeats=collapse_repeats)
+        self._journal = journal
+        self._sync_interval = sync_interval
+        self._syncing: asyncio.Task[None] | None = None
         self._sink = sink
         self._recorder = recorder
         self._batcher = batcher
@@ -129,7 +168,10 @@ class Publisher:
         progress = await self._fence()
         self._log = progress.shard
         reason = "restart" if progress.shard.owner == self._owner else "takeover"
+        if self._journal is not None:
+            reason = self._restore(self._journal, progress, reason)
         self.ledger.recover(progress, series, reason=reason, at_us=self._clock.wall_us())
+        self._reset_counts()
         seconds = self._clock.monotonic() - began
         self._emit(Acquired(self.shard, self._owner_epoch, len(progress.offsets), seconds, self._clock.wall_us()))
 
@@ -150,6 +192,10 @@ class Publisher:
 
     async def shut(self) -> None:
         """Let the producer go; what still waits is left to the next owner's gap."""
+        if self._syncing is not None:
+            self._syncing.cancel()
+        if self._journal is not None:
+            self._journal.close()
         await self._sink.close()
 
     def drain(self) -> None:
@@ -187,6 +233,7 @@ class Publisher:
                 seconds = await self._sink.commit(make)
             except SinkUnavailable as error:
                 self._emit(Failed(self.shard, str(error), self._clock.wall_us()))
+                self._record()
                 items = await self._recover(attempt, items)
                 if self._log == attempt:
                     seconds = 0.0
@@ -198,10 +245,10 @@ class Publisher:
     def _committed(self, batch: Batch, taken: int, attempt: ShardState, seconds: float) -> None:
         self._backoff.reset()
         self._log = attempt
-        popleft = self.ledger.queue.popleft
-        for _ in range(taken):
-            popleft()
+        self.ledger.queue.release(taken)
         self.ledger.relieve()
+        if self._journal is not None and self._journal.recording:
+            self._settle(self._journal)
         self._count(batch.items)
         self._emit(Committed(batch, attempt.batch_id, seconds, self._clock.wall_us()))
 
@@ -226,6 +273,8 @@ class Publisher:
             held_us = self.ledger.full_since_us
             now = self._clock.wall_us()
             return min(one for one in (now, proof, held_us) if one is not None)
+        if taken >= queue.in_memory:
+            return 0
         following = queue[taken]
         if isinstance(following, Entry | Rejected):
             return following.received_us
@@ -234,6 +283,55 @@ class Publisher:
         if isinstance(following, GapClosed):
             return following.ended_us
         return 0
+
+    # The journal: while Kafka is away, what waits is on disk too.
+
+    def _restore(self, journal: Journal, progress: Progress, reason: str) -> str:
+        """Take up what an earlier process of this replica left, unless another owner followed it."""
+        if journal.owner() != (progress.shard.owner, progress.shard.owner_epoch):
+            journal.clear()
+            return reason
+        numbers: list[int] = []
+
+        kept: list[bool] = []
+
+        def items() -> Iterator[Any]:
+            for number, item in journal.items():
+                numbers.append(number)
+                kept.append(is_value(item))
+                yield item
+
+        counts = list(restore(self.ledger.positions, items(), progress))
+        values = sum(count and value for count, value in zip(counts, kept, strict=True))
+        journal.discard(number for number, count in zip(numbers, counts, strict=True) if not count)
+        journal.recording = True
+        self.ledger.queue.restore(sum(counts), values)
+        self._syncing = asyncio.create_task(self._sync(journal), name=f"journal-{self.shard}")
+        return "journal" if len(counts) != sum(counts) else reason
+
+    def _record(self) -> None:
+        """Kafka is away: from now on what waits is kept on disk too."""
+        journal = self._journal
+        if journal is None or journal.recording:
+            return
+        journal.begin(self._log.owner, self._log.owner_epoch)
+        self.ledger.queue.record()
+        self._syncing = asyncio.create_task(self._sync(journal), name=f"journal-{self.shard}")
+
+    def _settle(self, journal: Journal) -> None:
+        """Go on recording until everything is committed; the entries apply to the newest owner epoch of the log."""
+        if self.ledger.queue:
+            journal.begin(self._log.owner, self._log.owner_epoch)
+            return
+        if self._syncing is not None:
+            self._syncing.cancel()
+            self._syncing = None
+        journal.end()
+
+    async def _sync(self, journal: Journal) -> None:
+        while True:
+            await asyncio.to_thread(journal.sync)
+            await asyncio.sleep(self._sync_interval)
 
     # Recovery.
 
@@ -267,8 +365,7 @@ class Publisher:
     # Counters, conserved: received = records + suppressed + dead letters + dropped + waiting.
 
     def _reset_counts(self) -> None:
-        waiting = sum(1 for item in self.ledger.queue if isinstance(item, Entry | Rejected))
-        self._received = waiting + self.ledger.held
+        self._received = self.ledger.queue.values() + self.ledger.held
         self.ledger.suppressed = self.ledger.dropped = 0
         self._counts = dict.fromkeys(("records_total", "gaps_total", "dead_letters_total", "reconnects_total"), 0)
 
@@ -283,7 +380,7 @@ class Publisher:
         entries = sum(1 for item in items if type(item) is Entry)
         letters = sum(1 for item in items if isinstance(item, Rejected))
         queue = self.ledger.queue
-        waiting = sum(1 for at, item in enumerate(queue) if at >= taken and isinstance(item, Entry | Rejected))
+        waiting = queue.values(taken)
         session = self._source.beat(self.ledger.positions)
         counters = {
             **self._counts,

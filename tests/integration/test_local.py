@@ -54,10 +54,8 @@ def bootstrap(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def topic(bootstrap: str) -> str:
     name = f"local.{time.time_ns()}"
-    created = AdminClient({"bootstrap.servers": bootstrap}).create_topics(
-        [NewTopic(name, 3, 1, config={"cleanup.policy": "compact"})]
-    )
-    created[name].result(20)
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(name, 3, 1, config={"cleanup.policy": "compact"})])[name].result(20)
     return name
 
 
@@ -114,7 +112,7 @@ def test_only_committed_records_are_read(bootstrap: str, topic: str) -> None:
 def test_second_producer_fences_the_first(bootstrap: str, topic: str) -> None:
     first = producer(bootstrap, topic)
     first.begin_transaction()
-    first.produce(topic, value=b"zombie")
+    first.produce(topic, key=b"k", value=b"zombie")
     first.flush(20)
     producer(bootstrap, topic)
 
@@ -128,7 +126,7 @@ def test_second_producer_fences_the_first(bootstrap: str, topic: str) -> None:
 def test_topics_are_described_and_offsets_listed(bootstrap: str, topic: str) -> None:
     source = producer(bootstrap, topic)
     source.begin_transaction()
-    source.produce(topic, value=b"one", partition=2)
+    source.produce(topic, key=b"k", value=b"one", partition=2)
     source.commit_transaction(20)
     admin = AdminClient({"bootstrap.servers": bootstrap})
 
@@ -177,11 +175,12 @@ def test_real_broker_creates_no_topics(kafka_bootstrap: str) -> None:
 
 @pytest.mark.kafka
 def test_broker_pauses_dies_and_comes_back_with_its_data() -> None:
-    with Kafka(properties={"num.partitions": "7"}) as kafka:
-        kafka.controller.pause()
-        assert AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0}) is not None
-        kafka.controller.resume()
+    with Kafka(properties={"num.partitions": "7", "broker.session.timeout.ms": "4000"}) as kafka:
         admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+        kafka.controller.pause()
+        with pytest.raises(KafkaException):
+            admin.list_topics(timeout=1)
+        kafka.controller.resume()
         admin.create_topics([NewTopic("t")])["t"].result(30)
         kafka.controller.kill()
         assert not listening(kafka.controller.ports.client)
@@ -199,6 +198,7 @@ def test_refused_property_is_named() -> None:
     kafka.stop()
 
 
+@pytest.mark.kafka
 def test_clients_are_told_the_proxys_port() -> None:
     kafka = Kafka(brokers=3, separate_controller=True, advertise=lambda node_id, _port: 40_000 + node_id)
     assert kafka.bootstrap == "127.0.0.1:40001,127.0.0.1:40002,127.0.0.1:40003"
@@ -300,6 +300,12 @@ def test_noida_missing_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     with pytest.raises(LocalError, match="--broker kafka"):
         Noida()
+
+
+def test_noida_without_executable_bit_still_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda _path, _mode: False)
+    with Noida() as broker:
+        assert broker.process.alive
 
 
 def test_java_missing_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -373,6 +373,84 @@ BROKEN = [
             " a running connector creates no topics"
         ),
     ),
+    (
+        "backoff the wrong way round",
+        "  token_file",
+        "  backoff: {initial: 5s, maximum: 1s}\n  token_file",
+        "c.yaml:4: source.backoff.maximum: is less than initial; raise it",
+    ),
+    (
+        "more in-sync replicas than replicas",
+        "kafka:9092",
+        "kafka:9092\n  replication_factor: 1",
+        "c.yaml:10: kafka.min_insync_replicas: is more than replication_factor (1); lower it",
+    ),
+    (
+        "a setting in two places",
+        "kafka:9092",
+        "kafka:9092\n  properties: {ssl.ca.location: /a}\n  property_files: {ssl.ca.location: /a}",
+        "c.yaml:13: kafka.property_files.ssl.ca.location: stands in kafka.properties too; remove one of the two",
+    ),
+    (
+        "a file for what is no secret",
+        "kafka:9092",
+        "kafka:9092\n  property_files: {group.id: /a}",
+        (
+            "c.yaml:12: kafka.property_files.group.id: cannot be set by a file;"
+            " property_files is for secrets such as sasl.password"
+        ),
+    ),
+    (
+        "a setting with a list",
+        "kafka:9092",
+        "kafka:9092\n  properties: {linger.ms: [1]}",
+        "c.yaml:12: kafka.properties.linger.ms: must be text, a number, true or false",
+    ),
+    (
+        "a name that is no setting",
+        "kafka:9092",
+        "kafka:9092\n  properties: {Linger MS: 1}",
+        (
+            "c.yaml:12: kafka.properties.Linger MS: is no setting of librdkafka;"
+            " write it as in its CONFIGURATION.md, for example linger.ms"
+        ),
+    ),
+    (
+        "two kinds of registry credentials",
+        '["https://registry:8081"]',
+        '["https://registry:8081"]\n  basic: {username: me, password_file: /p}\n  token_file: /t',
+        "c.yaml:15: registry.token_file: stands beside registry.basic; remove one of the two",
+    ),
+    (
+        "OAuth over plain HTTP",
+        "token_file: /run/secrets/token",
+        "oauth: {client_id: a, client_secret_file: /s, token_url: 'http://x/t'}",
+        ("c.yaml:4: source.oauth.token_url: is not encrypted; use https:// (plain http:// only to this machine)"),
+    ),
+    (
+        "a port that is none",
+        "wss://rtm.example/stream",
+        "wss://rtm.example:port/stream",
+        "c.yaml:3: source.url: is no URL; write it as scheme://host:port/path",
+    ),
+    (
+        "URL with a blank",
+        "wss://rtm.example/stream",
+        "wss://rtm.example/a b",
+        "c.yaml:3: source.url: contains blanks; write it as scheme://host:port/path",
+    ),
+    (
+        "URL without a host",
+        "wss://rtm.example/stream",
+        "wss:///stream",
+        "c.yaml:3: source.url: names no host; write it as scheme://host:port/path",
+    ),
+    (
+        "empty department name",
+        "[all, 5]",
+        "['']",
+        ("c.yaml:9: subscriptions[1].departments[0]: must not be empty; write a department's id, its name, all or '*'"),
+    ),
     ("key twice", "account: acme", "account: acme\naccount: b", "c.yaml:2: account: stands twice; remove one"),
     ("a tab", "  url:", "\turl:", "c.yaml:3: not YAML: found character '\\t' that cannot start any token; correct it"),
     (

@@ -18,6 +18,7 @@ from connector.domain.model import (
     SourceOffset,
     Subscribed,
 )
+from connector.domain.queue import Queue
 
 A = Series("chats", "missed_chats", 30, 5)
 B = Series("chats", "incoming_chats")
@@ -29,7 +30,7 @@ def update(value, at=1_000, series=A, frame=1):
 
 
 def ledger_with(*values, series=A, **options):
-    ledger = Ledger(**options)
+    ledger = Ledger(Queue(room=1000), **options)
     ledger.subscribe([series])
     for value in values:
         ledger.admit(update(value, series=series))
@@ -93,7 +94,7 @@ def test_an_equal_snapshot_closes_the_gap_without_a_record():
 def test_a_snapshot_is_compared_with_what_still_waits_not_with_what_is_committed():
     """1 is committed, 2 waits; the snapshot 1 is a change back, and losing it would lose the last change."""
     ledger = ledger_with(1)
-    ledger.queue.clear()  # committed
+    ledger.queue.release(len(ledger.queue))  # committed
     ledger.admit(update(2))
     ledger.close(OpenGap(5_000, "disconnect"))
     ledger.subscribe([A])
@@ -131,7 +132,7 @@ def test_a_gap_never_ends_before_it_starts():
 
 
 def recovered(offset, *, through=2_000, lost=frozenset(), wanted=(A,)):
-    ledger = Ledger()
+    ledger = Ledger(Queue(room=1000))
     progress = Progress(ShardState("old", 3, 9, 4, through), {offset.series: offset}, lost)
     ledger.recover(progress, wanted, reason="takeover", at_us=8_000)
     return ledger
@@ -218,7 +219,7 @@ def test_a_gap_whose_epoch_is_in_the_log_is_not_closed_twice():
 
 def overflowing():
     """Room for four items: Subscribed, 1, 2, 3; then 4 and 5 of A and 7 of B find none."""
-    ledger = Ledger(room=4)
+    ledger = Ledger(Queue(room=4))
     ledger.subscribe([A])
     for at, value in enumerate((1, 2, 3, 4, 5), 1):
         ledger.admit(update(value, at=at * 1_000, frame=at))
@@ -237,8 +238,7 @@ def test_with_room_again_the_newest_value_goes_on_and_the_gap_counts_what_was_gi
     ledger = overflowing()
     ledger.relieve()
     assert ledger.held == 1
-    for _ in range(4):
-        ledger.queue.popleft()
+    ledger.queue.release(4)
     ledger.relieve()
     (closed,) = of(ledger, GapClosed)
     assert (closed.dropped, closed.ended_us, closed.value_after) == (1, 5_000, 5)
@@ -249,11 +249,11 @@ def test_with_room_again_the_newest_value_goes_on_and_the_gap_counts_what_was_gi
 
 
 def test_a_held_value_equal_to_the_last_one_needs_no_record():
-    ledger = Ledger(room=2)
+    ledger = Ledger(Queue(room=2))
     ledger.subscribe([A])
     for value in (1, 2, 1):
         ledger.admit(update(value))
-    ledger.queue.clear()
+    ledger.queue.release(len(ledger.queue))
     ledger.relieve()
     assert entries(ledger) == []
     assert of(ledger, GapClosed)[0].dropped == 1

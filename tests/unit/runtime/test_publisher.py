@@ -99,7 +99,7 @@ class Source:
         }
 
 
-def publisher(sink, events, owner="me"):
+def publisher(sink, events, owner="me", **options):
     recorder = Recorder(
         TOPICS, account="acme", owner=owner, version="1", shard=0, shards=1, partitions=2, heartbeat_ms=1000
     )
@@ -113,6 +113,7 @@ def publisher(sink, events, owner="me"):
         emit=events.append,
         backoff=Backoff(0.0, 0.0),
         owner=owner,
+        **options,
     )
 
 

@@ -29,6 +29,9 @@ class Made(NamedTuple):
     headers: list[tuple[str, bytes]] | None = None
 
 
+EPOCH = 1_800_000_000_000
+"""When histories begin, milliseconds."""
+
 Transactions = list[list[Made]]
 
 
@@ -78,7 +81,7 @@ class Shard:
 class History:
     """Write one with `push`, `disconnect`, `takeover`, `retire`, `restore` and `commit`."""
 
-    def __init__(self, *, shards: int = 1, partitions: int = 4, departments: int = 3, start: int = 1_800_000_000_000):
+    def __init__(self, *, shards: int = 1, partitions: int = 4, departments: int = 3, start: int = EPOCH):
         self.shards = [Shard() for _ in range(shards)]
         self.partitions = partitions
         self.now = start
@@ -368,10 +371,15 @@ class History:
         ]
 
 
-def busy(seed: int, *, shards: int = 2, steps: int = 120) -> History:
+def dice_of(seed: int) -> random.Random:
+    """Chance that can be repeated."""
+    return random.Random(seed)  # noqa: S311 - no secret
+
+
+def busy(seed: int, *, shards: int = 2, steps: int = 120, start: int = EPOCH) -> History:
     """A history in which everything happens that may happen, by chance."""
-    dice = random.Random(seed)
-    history = History(shards=shards, partitions=dice.choice([2, 4, 6]), departments=dice.randint(2, 5))
+    dice = dice_of(seed)
+    history = History(shards=shards, partitions=dice.choice([2, 4, 6]), departments=dice.randint(2, 5), start=start)
     for _ in range(steps):
         at = dice.randrange(len(history.series))
         match dice.choices(["push", "commit", "disconnect", "takeover", "retire", "restore"], [60, 25, 4, 3, 2, 4])[0]:
@@ -420,22 +428,41 @@ def logs(transactions: Transactions) -> Logs:
     return found
 
 
-def audit(history: History, transactions: Transactions | None = None, *, dice: random.Random | None = None) -> Auditor:
+def audit(
+    history: History,
+    transactions: Transactions | None = None,
+    *,
+    dice: random.Random | None = None,
+    truncated: set[tuple[str, int]] = frozenset(),
+    since: int | None = None,
+) -> Auditor:
     """The audit of a history as the reader does it: offsets and heartbeats, then everything, then once more."""
     partitions = logs(history.transactions if transactions is None else transactions)
-    auditor = Auditor(layout(history))
+    if since is not None:
+        partitions = {
+            place: messages if place[0] in (OFFSETS, LATEST) else _since(messages, since)
+            for place, messages in partitions.items()
+        }
+    auditor = Auditor(layout(history), since_ms=since)
+    early = (OFFSETS, HEARTBEATS)
     for place, messages in partitions.items():
-        if place[0] in (OFFSETS, HEARTBEATS):
+        if place[0] in early:
             for message in messages:
                 auditor.feed(message)
-    rest = [list(messages) for place, messages in partitions.items() if place[0] not in (OFFSETS, HEARTBEATS)]
     auditor.begin()
-    for message in _interleaved(rest, dice or random.Random(1)):
+    rest = [list(messages) for place, messages in partitions.items() if place[0] not in early]
+    for message in _interleaved(rest, dice or dice_of(1)):
         auditor.feed(message)
-    auditor.settle()
+    auditor.settle(truncated)
     auditor.begin()
     auditor.settle()
     return auditor
+
+
+def _since(messages: list[Message], since: int) -> list[Message]:
+    """From the first record on that is not older, as Kafka's offsets_for_times does it."""
+    first = next((at for at, message in enumerate(messages) if message.timestamp >= since), len(messages))
+    return messages[first:]
 
 
 def watch(history: History, dice: random.Random) -> Auditor:
