@@ -4,6 +4,7 @@ ConnectorError
 ├── RETRY   try again after a while (new session, new producer)
 │   ├── SourceUnavailable   the source cannot be reached, closed or throttled us
 │   ├── SinkUnavailable     Kafka cannot be reached or aborted the transaction
+│   │   └── RecordRefused   one record of it will never be accepted: find it, set it aside
 │   └── RegistryUnavailable the schema registry cannot be reached
 ├── STANDBY                 ownership was lost: stop publishing, wait for it again
 │   └── SinkFenced
@@ -53,6 +54,10 @@ class SinkUnavailable(ConnectorError):
     """Kafka cannot be reached, or the transaction was aborted; recover, then publish again."""
 
     recovery = Recovery.RETRY
+
+
+class RecordRefused(SinkUnavailable):
+    """Kafka refuses a record of the transaction for good: too large, say."""
 
 
 class RegistryUnavailable(ConnectorError):

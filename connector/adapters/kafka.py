@@ -11,7 +11,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connector.adapters.scan import position
-from connector.errors import ConnectorError, SinkFenced, SinkRejected, SinkUnavailable
+from connector.errors import ConnectorError, RecordRefused, SinkFenced, SinkRejected, SinkUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -35,6 +35,15 @@ REFUSED: Final = frozenset(
         KafkaError.UNSUPPORTED_VERSION,
     }
 )
+TOO_LARGE: Final = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+    }
+)
+"""What is wrong with a record itself: sending it again changes nothing."""
+
 SLICE: Final = 5.0
 """Seconds that one blocking call of librdkafka may take before the thread looks around."""
 
@@ -51,6 +60,8 @@ def translate(error: KafkaError, doing: str) -> ConnectorError:
         return SinkFenced(f"{text}; another producer uses this transactional id")
     if error.code() in REFUSED:
         return SinkRejected(f"{text}; check the ACLs and credentials in kafka.properties")
+    if error.code() in TOO_LARGE:
+        return RecordRefused(text)
     return SinkUnavailable(text)
 
 

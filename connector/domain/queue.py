@@ -10,7 +10,7 @@ from connector.domain.events import Rejected
 from connector.domain.model import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 class Store(Protocol):
@@ -103,6 +103,10 @@ class Queue:
         self._stored = self._beyond = count
         self._values_beyond = values
         self._fill()
+
+    def replace(self, items: Iterable[Any]) -> None:
+        """Other items wait instead; they do so in memory."""
+        self._items = deque(items)
 
     def release(self, count: int) -> None:
         """The oldest items are committed."""

@@ -4,80 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from connector.domain.events import Acquired, Committed, Event, Failed, Rejected, Updated
 from connector.domain.ledger import Ledger, unpublished
-from connector.domain.model import Batch, Beat, Entry, GapClosed, GapOpened, OpenGap, ShardState
-from connector.domain.queue import Queue, Store, is_value
+from connector.domain.model import Batch, Beat, Entry, GapClosed, GapOpened, OpenGap, Progress, ShardState
+from connector.domain.queue import Queue, is_value
 from connector.domain.restore import restore
-from connector.errors import SinkFenced, SinkUnavailable
+from connector.domain.refusal import refuse
+from connector.errors import RecordRefused, SinkFenced, SinkRejected, SinkUnavailable
 from connector.runtime.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from connector.domain.batcher import Batcher
-    from connector.domain.model import Progress, Record, Series
-    from connector.domain.records import Hints, Recorder
+    from connector.domain.model import Series
+    from connector.domain.records import Recorder
     from connector.runtime.backoff import Backoff
-
-
-class Sink(Protocol):
-    """What a publisher needs of Kafka; `adapters.kafka.TransactionalSink` is the real one."""
-
-    @property
-    def suspect(self) -> str | None:
-        """Why the producer has to be replaced before the next transaction."""
-
-    async def acquire(self) -> Progress:
-        """Fence earlier owners, then read the shard's progress."""
-
-    async def commit(self, make: Callable[[Hints], Iterable[Record]]) -> float:
-        """One transaction; seconds it took."""
-
-    async def close(self) -> None:
-        """Let the producer go."""
-
-
-class Source(Protocol):
-    """What a heartbeat says of the session; `runtime.pipeline.Pipeline` knows it."""
-
-    def proof_us(self) -> int | None:
-        """Up to when the open session is known to be whole; None without a session."""
-
-    def beat(self, series: Iterable[Series]) -> dict[str, Any]:
-        """The fields of `Beat` that describe the session."""
-
-
-class Journal(Store, Protocol):
-    """What a publisher needs of the disk; `adapters.journal.Journal` is the real one."""
-
-    recording: bool
-
-    def begin(self, name: str, epoch: int) -> None:
-        """Record, for the log as this owner's epoch left it."""
-
-    def end(self) -> None:
-        """Everything is committed."""
-
-    def sync(self) -> None:
-        """Wait for the disk."""
-
-    def owner(self) -> tuple[str, int] | None:
-        """Whose entries these are."""
-
-    def items(self) -> Iterator[tuple[int, Any]]:
-        """Every entry by number."""
-
-    def discard(self, numbers: Iterable[int]) -> None:
-        """Forget these."""
-
-    def clear(self) -> None:
-        """Forget everything."""
-
-    def close(self) -> None:
-        """Write what is left."""
+    from connector.runtime.ports import Journal, Sink, Source
 
 
 class Publisher:
@@ -117,6 +62,7 @@ class Publisher:
         self._clock = clock or Clock()
         self._owner_epoch = 0
         self._log = ShardState()
+        self._progress = Progress(self._log, {})
         self._wake = asyncio.Event()
         self._stopping = False
         self._received = 0
@@ -231,6 +177,11 @@ class Publisher:
             try:
                 make = partial(self._recorder.transaction, batch, attempt, self._clock.wall_us())
                 seconds = await self._sink.commit(make)
+            except RecordRefused as error:
+                self._emit(Failed(self.shard, str(error), self._clock.wall_us()))
+                await self._recover(attempt, items)
+                items = self._narrow(items, str(error))
+                taken = len(items)
             except SinkUnavailable as error:
                 self._emit(Failed(self.shard, str(error), self._clock.wall_us()))
                 self._record()
@@ -241,6 +192,27 @@ class Publisher:
             else:
                 break
         self._committed(batch, taken, attempt, seconds)
+
+    def _narrow(self, items: tuple[Any, ...], message: str) -> tuple[Any, ...]:
+        """Half of a batch in which one record is refused; alone, that record becomes a dead letter.
+
+        Raises:
+            SinkRejected: what is refused cannot be done without.
+        """
+        if len(items) > 1:
+            return items[: len(items) // 2]
+        ledger = self.ledger
+        try:
+            if not items or len(ledger.queue) > ledger.queue.in_memory:
+                raise ValueError(message)
+            ledger.queue.replace(refuse(ledger.queue, ledger.positions, self._progress.offsets, message))
+        except ValueError as error:
+            raise SinkRejected(f"{error}; raise max.message.bytes of the topics") from None
+        if self._journal is not None and self._journal.recording:
+            self._journal.end()
+            self._journal.begin(self._log.owner, self._log.owner_epoch)
+            ledger.queue.record()
+        return self._batcher.take(ledger.queue)
 
     def _committed(self, batch: Batch, taken: int, attempt: ShardState, seconds: float) -> None:
         self._backoff.reset()
@@ -360,6 +332,7 @@ class Publisher:
             else:
                 self._owner_epoch = max(self._owner_epoch, progress.shard.owner_epoch) + 1
                 self._reset_counts()
+                self._progress = progress
                 return progress
 
     # Counters, conserved: received = records + suppressed + dead letters + dropped + waiting.

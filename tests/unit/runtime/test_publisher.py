@@ -12,7 +12,7 @@ from connector.domain.events import Committed, Failed, Updated
 from connector.domain.model import OpenGap, Progress, Series, ShardState, SourceOffset
 from connector.domain.records import Recorder
 from connector.domain.topics import Topics
-from connector.errors import SinkFenced, SinkUnavailable
+from connector.errors import RecordRefused, SinkFenced, SinkUnavailable
 from connector.runtime.backoff import Backoff
 from connector.runtime.publisher import Publisher
 
@@ -212,3 +212,23 @@ def test_failures_and_commits_are_told():
     log, events = Log(), []
     asyncio.run(publish(FlakySink(log, ["lost"]), [1], events))
     assert [type(event) for event in events if isinstance(event, Failed | Committed)][:2] == [Failed, Committed]
+
+
+class Picky(FlakySink):
+    """Refuses, for good, every transaction that holds the value 13."""
+
+    async def commit(self, make):
+        records = list(make({}))
+        if any(record.topic == "z.metrics" and record.value["value"] == 13 for record in records):
+            raise RecordRefused("too large")
+        return await super().commit(lambda _: records)
+
+
+def test_a_record_that_kafka_refuses_is_set_aside_and_the_rest_flows():
+    log = Log()
+    asyncio.run(publish(Picky(log), range(30)))
+    assert [row["value"] for row in log.values("z.metrics")] == [value for value in range(30) if value != 13]
+    assert [row["sequence"] for row in log.values("z.metrics")] == list(range(1, 30))
+    assert [row["payload"] for row in log.values("z.dead")] == [b"13"]
+    final = [row for row in log.values("z.gaps") if row["ended_at"] is not None]
+    assert [(row["reason"], row["epoch_after"]) for row in final] == [("rejected", 2)]
