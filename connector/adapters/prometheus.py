@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.registry import Collector
 
 from connector.adapters.prometheus_table import AGE_BUCKETS, COMMIT_BUCKETS, SIZE_BUCKETS, TABLE, family
-from connector.domain.events import Acquired, Closed, Committed, Event, Refused, Yielded
+from connector.domain.events import Acquired, Closed, Committed, Event, Refused, Reloaded, Yielded
 from connector.domain.health import DEGRADED, DOWN, OK, STANDBY, health
 from connector.domain.metrics import METRICS
 from connector.domain.model import Entry
@@ -106,6 +106,7 @@ class PrometheusObserver(Collector):
         self._wall = wall
         self._closed: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
+        self._reloads = {True: 0, False: 0}
         self._updates: Counter[str] = Counter({f"{one.family}.{one.key}": 0 for one in METRICS})
         self._acquired = self._yielded = self._frames = self._suppressed = 0
         self._counted: dict[int, int] = {}
@@ -135,6 +136,8 @@ class PrometheusObserver(Collector):
             self._acquired += 1
         elif kind is Yielded:
             self._yielded += 1
+        elif kind is Reloaded:
+            self._reloads[event.applied] += 1  # type: ignore[union-attr]
 
     def _on_committed(self, event: Committed) -> None:
         batch = event.batch
@@ -244,6 +247,7 @@ class PrometheusObserver(Collector):
         return {
             "build_info": [(self._build, 1)],
             "health": [((one,), one == level) for one in (OK, DEGRADED, DOWN, STANDBY)],
+            "config_reloads_total": [(("applied",), self._reloads[True]), (("refused",), self._reloads[False])],
             "guarantee_strict": _one(self._strict),
             "connect_budget_used": _one(used),
             "connect_budget_limit": _one(limit),

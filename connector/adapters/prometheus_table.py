@@ -69,6 +69,7 @@ TABLE: Final = (
     Row("shards_acquired_total", COUNTER, (), "Shards taken over"),
     Row("shards_yielded_total", COUNTER, (), "Shards handed over or lost"),
     Row("group_members", GAUGE, (), "Replicas in the consumer group"),
+    Row("config_reloads_total", COUNTER, ("result",), "Configuration read again: applied, or refused"),
     Row("event_loop_lag_seconds", GAUGE, (), "Longest delay of the event loop in the last 10 s"),
     Row("series_value", GAUGE, ("series",), "Newest committed value; only with http.series_metrics"),
     Row("series_sequence", GAUGE, ("series",), "Newest committed sequence; only with http.series_metrics"),

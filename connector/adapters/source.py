@@ -88,6 +88,21 @@ class Access:
         """
         return await self._client.token()
 
+    async def reconfigure(self, config: Config) -> tuple[Series, ...]:
+        """The series of another configuration, which from now on is looked up; strict, as the first time.
+
+        Raises:
+            ConfigError, SourceRejected, SourceUnavailable: the old configuration stays.
+        """
+        old, self._config, self._started = self._config, config, False
+        try:
+            return await self.series()
+        except Exception:
+            self._config = old
+            raise
+        finally:
+            self._started = True
+
     async def series(self) -> tuple[Series, ...]:
         """Every configured series, departments looked up anew.
 

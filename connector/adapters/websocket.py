@@ -21,7 +21,7 @@ from connector.domain.events import Closed, Event, Opened, Ponged
 from connector.errors import ConnectorError, SourceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from websockets.asyncio.client import ClientConnection
 
@@ -99,10 +99,12 @@ async def run_session(
     emit: Callable[[Event], None],
     *,
     opened: Callable[[Session, asyncio.Event], None],
+    take_over: Callable[[], Awaitable[None]],
 ) -> ConnectorError:
     """Open, subscribe, read until the end; every event is emitted in order, `Closed` last.
 
-    ``opened`` receives the session and an event to set after changing its subscriptions.
+    ``opened`` receives the session and an event to set after changing its subscriptions. ``take_over`` is awaited
+    after the source's first frame (or its absence), before anything is emitted: then an older session may end.
     Returns the error that ended the session.
 
     Raises:
@@ -110,10 +112,18 @@ async def run_session(
     """
     socket = await endpoint.open(token, session_id)
     session = make_session(time.monotonic())
+    try:
+        first = await _first_frame(socket, session)
+        await take_over()
+    except BaseException:
+        await asyncio.shield(_shut(socket))
+        raise
     changed = asyncio.Event()
     proof = _Proof(_wall_us())
     emit(Opened(session_id, proof.through_us))
     opened(session, changed)
+    for event in first:
+        emit(event)
     error: ConnectorError = SourceUnavailable(f"source {endpoint.url}: session ended")
     tasks = [
         asyncio.create_task(_write(socket, session, changed, emit), name="write"),
@@ -131,6 +141,27 @@ async def run_session(
         emit(Closed(session_id, getattr(error, "reason", "disconnect"), str(error), proof.through_us, _wall_us()))
         await asyncio.shield(_shut(socket))
     return error
+
+
+async def _first_frame(socket: ClientConnection, session: Session) -> list[Event]:
+    """What the first frame says: the answer to the token. Its absence is no refusal.
+
+    Raises:
+        SourceUnavailable: the token was refused, or the source closed at once.
+    """
+    timer = session.next_timer()
+    deadline = time.monotonic() if timer is None else timer
+    try:
+        async with asyncio.timeout(deadline - time.monotonic()):
+            frame = await socket.recv(decode=False)
+    except TimeoutError:
+        return session.handle_timer(max(time.monotonic(), deadline), _wall_us())
+    except ConnectionClosed as error:
+        raise SourceUnavailable(f"source closed the session: {_closing(error)}") from error
+    events = session.receive(frame, now=time.monotonic(), wall_us=_wall_us())
+    if session.error is not None:
+        raise session.error
+    return events
 
 
 class _Proof:

@@ -19,6 +19,7 @@ from connector.domain.batcher import Batcher
 from connector.domain.records import Recorder
 from connector.protocol.session import Session
 from connector.runtime.backoff import Backoff
+from connector.runtime.follower import Follower
 from connector.runtime.pipeline import Pipeline
 from connector.runtime.publisher import Publisher
 from connector.runtime.supervisor import Supervisor
@@ -65,6 +66,15 @@ class Build:
         self._ids: dict[str, int] = {}
         self.pipeline = Pipeline(partitions=config.kafka.partitions, shards=config.kafka.shards, observers=observers)
 
+        source = config.source
+        self.follower = Follower(
+            self.pipeline,
+            self._connect,
+            budget=budget,
+            backoff=Backoff(source.backoff.initial, source.backoff.maximum),
+            auth_backoff=source.auth_backoff,
+        )
+
     def supervisor(self, series: tuple[Series, ...]) -> Supervisor:
         """The whole connector, ready to run, with the series that are configured at first.
 
@@ -79,18 +89,14 @@ class Build:
         ids = self._registry.verify_registered(topics)
         self._ids = {name: ids[subject_of(topic)] for topic, name in topics.items()}
         discovers = config.every_department or bool(config.department_names)
-        backoff = config.source.backoff
         return Supervisor(
             series,
             pipeline=self.pipeline,
             ownership=self._ownership(),
             make_publisher=self._publisher,
-            connect=self._connect,
+            follower=self.follower,
             resolve=self._resolve,
-            budget=self._budget,
-            backoff=Backoff(backoff.initial, backoff.maximum),
             refresh=config.source.department_refresh if discovers else None,
-            auth_backoff=config.source.auth_backoff,
             timeout=config.shutdown_timeout,
         )
 
@@ -175,6 +181,7 @@ class Build:
         session_id: str,
         emit: Callable[[Event], None],
         opened: Callable[[Session, asyncio.Event], None],
+        take_over: Callable[[], Awaitable[None]],
     ) -> ConnectorError:
         source = self._config.source
         endpoint = Endpoint(
@@ -196,7 +203,7 @@ class Build:
             unsubscribe=source.unsubscribe,
         )
         token = await self._token()
-        return await run_session(endpoint, token, session_id, make_session, emit, opened=opened)
+        return await run_session(endpoint, token, session_id, make_session, emit, opened=opened, take_over=take_over)
 
 
 def _session(session_id: str, series: tuple[Series, ...], now: float, **settings: Any) -> Session:

@@ -13,12 +13,15 @@ from connector.adapters.registry import SchemaRegistry
 from connector.adapters.source import Access
 from connector.cli.build import Build
 from connector.cli.config import ConfigFile, config_path
+from connector.cli.reload import Reload
 from connector.config import load
 from connector.errors import SourceUnavailable
 from connector.runtime.backoff import Backoff
 from connector.runtime.budget import Budget
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from connector.config import Config
     from connector.domain.model import Series
     from connector.runtime.supervisor import Supervisor
@@ -26,12 +29,13 @@ if TYPE_CHECKING:
 
 def run(config_file: ConfigFile = None) -> None:
     """Follow the configured metrics and publish every update, until stopped."""
-    config = load(config_path(config_file), os.environ)
+    file = config_path(config_file)
+    config = load(file, os.environ)
     configure(config.log.level, config.log.format)
-    asyncio.run(_run(config))
+    asyncio.run(_run(config, file))
 
 
-async def _run(config: Config) -> None:
+async def _run(config: Config, file: Path | None) -> None:
     log = LogObserver(config.account)
     budget = Budget(config.source.requests_per_minute)
     async with Access(config, budget) as access:
@@ -49,8 +53,13 @@ async def _run(config: Config) -> None:
             if config.guarantee != "demo":
                 topics = topics_of(config, build.metrics)
                 refuse(Admin(config.kafka, strict=config.guarantee == "strict").inspect(topics))
-        _stop_on_signals(supervisor)
-        await supervisor.run()
+        reload = Reload(file, config, access=access, build=build, supervisor=supervisor)
+        _obey_signals(supervisor, reload)
+        watching = asyncio.create_task(reload.run(), name="reload")
+        try:
+            await supervisor.run()
+        finally:
+            watching.cancel()
 
 
 async def _first_series(config: Config, access: Access, log: LogObserver) -> tuple[Series, ...]:
@@ -65,8 +74,8 @@ async def _first_series(config: Config, access: Access, log: LogObserver) -> tup
             await asyncio.sleep(wait)
 
 
-def _stop_on_signals(supervisor: Supervisor) -> None:
-    """The first signal ends in order, a second one at once."""
+def _obey_signals(supervisor: Supervisor, reload: Reload) -> None:
+    """SIGHUP reads the configuration again; the first SIGINT or SIGTERM ends in order, a second one at once."""
     loop = asyncio.get_running_loop()
     seen: list[int] = []
 
@@ -78,3 +87,4 @@ def _stop_on_signals(supervisor: Supervisor) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
+    loop.add_signal_handler(signal.SIGHUP, reload.ask)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import sys
 import time
-import unicodedata
 import urllib.error
 import urllib.request
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
@@ -15,6 +13,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from connector.cli.console import console, printable
 from connector.config import read_secret
 from connector.config.urls import is_loopback
 from connector.errors import ConfigError, LocalError
@@ -49,11 +48,7 @@ def status(
     elif watch:
         _watch(endpoint, token, every=series)
     else:
-        from rich.console import Console
-
-        # A pipe has no width: what reads it wants whole names.
-        console = Console(width=None if sys.stdout.isatty() else 160)
-        console.print(_page(json.loads(_ask(endpoint, token)), every=series))
+        console().print(_page(json.loads(_ask(endpoint, token)), every=series))
 
 
 def _watch(endpoint: str, token: str | None, *, every: bool) -> None:
@@ -113,8 +108,8 @@ def _page(report: dict[str, Any], *, every: bool) -> Group:
     level = report["level"]
     head = Text.assemble(
         (level.upper(), f"bold {COLOURS.get(level, '')}"),
-        f"  {_plain(report['message'])}\n",
-        f"{report['account']}: {report['role']} {_plain(report['instance'])}, version {report['version']}\n",
+        f"  {printable(report['message'])}\n",
+        f"{report['account']}: {report['role']} {printable(report['instance'])}, version {report['version']}\n",
         f"guarantee {report['guarantee']['configured']}: {report['guarantee']['text']} {report['guarantee']['why']}",
     )
     return Group(head, Text(), _figures(report), Text(), _series(report, every=every), *_incidents(report))
@@ -223,9 +218,4 @@ def _ago(then_ms: int, now_ms: int) -> str:
 def _text(text: str) -> Any:
     from rich.text import Text
 
-    return Text(_plain(text))
-
-
-def _plain(text: str) -> str:
-    """Names come from people: what would steer the terminal is shown as a mark instead."""
-    return "".join("\ufffd" if unicodedata.category(one) in ("Cc", "Cf", "Zl", "Zp") else one for one in text)
+    return Text(printable(text))

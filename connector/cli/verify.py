@@ -193,7 +193,7 @@ def _watch(audit: Audit, interval: float, port: int, *, as_json: bool) -> bool:
     return not audit.auditor.findings.totals
 
 
-class _Stopped(Exception):  # noqa: N818 - no error
+class _Stopped(Exception):
     """The user ended it while the topics were being read."""
 
 

@@ -8,6 +8,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from connector.config.http import Http
 from connector.config.section import Section, problem
 from connector.config.sink import Kafka, Registry, TopicNames
 from connector.config.source import Source
@@ -94,6 +95,7 @@ class Config(Section):
         default=False, description="Publish no update whose value equals the one before it in its series"
     )
     log: Log = Field(default=Log(), description="Logging")
+    http: Http = Field(default=Http(), description="Status page, metrics and probes")
     shutdown_timeout: Duration = Field(default=10.0, gt=0, description="Longest time to publish what waits at the end")
 
     @field_validator("account")

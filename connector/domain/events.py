@@ -128,4 +128,25 @@ class Yielded(msgspec.Struct, frozen=True):
     at_us: int
 
 
-Event = Updated | Rejected | Noticed | Opened | Refused | Ponged | Closed | Committed | Failed | Acquired | Yielded
+class Reloaded(msgspec.Struct, frozen=True):
+    """The configuration, or a secret, was read again: ``applied``, or refused while the old one goes on."""
+
+    applied: bool
+    message: str
+    at_us: int
+
+
+Event = (
+    Updated
+    | Rejected
+    | Noticed
+    | Opened
+    | Refused
+    | Ponged
+    | Closed
+    | Committed
+    | Failed
+    | Acquired
+    | Yielded
+    | Reloaded
+)

@@ -18,7 +18,7 @@ DOWN_AFTER_US: Final = 30_000_000
 STRICT: Final = "strict"
 PROMISE: Final = "Nothing is published twice, and every update is in the topic or inside a declared gap."
 WEAKER: Final = {
-    "best-effort": "As strict, as long as no broker is lost: the cluster keeps too few copies of each record.",
+    "best-effort": "As strict while the cluster loses nothing: settings that would break the promise are accepted.",
     "demo": "None: this is the demo with its embedded broker.",
 }
 

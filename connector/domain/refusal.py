@@ -31,6 +31,7 @@ def refuse(
         items: what waits, the refused item first.
         positions: of the ledger; the one of the series is corrected.
         before: what the log holds of each series: everything older than the refused item.
+        message: why, for the dead letter.
 
     Raises:
         ValueError: the item is bookkeeping, without which nothing can go on.
@@ -39,7 +40,7 @@ def refuse(
     if isinstance(first, Rejected) and first.payload:
         return [msgspec.structs.replace(first, payload=b"", message=f"{first.message}; payload refused too"), *rest]
     if not isinstance(first, Entry):
-        raise ValueError(message)
+        raise ValueError(message)  # noqa: TRY004 - not a wrong type: a wrong moment
     known = before.get(first.series) or SourceOffset(first.series, "active", first.epoch, first.sequence - 1)
     gap = OpenGap(first.received_us, REASON, "refused by Kafka")
     known = msgspec.structs.replace(known, state="active", epoch=first.epoch, gap=gap)

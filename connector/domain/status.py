@@ -167,7 +167,7 @@ def _committed(status: Status, event: Committed) -> None:
     entries = [item for item in batch.items if type(item) is Entry]
     if len(entries) != len(batch.items):
         for item in batch.items:
-            _ITEMS[type(item)](status, item, event)
+            _ITEMS.get(type(item), _nothing)(status, item, event)
     # One step for each series, however many of its values the batch holds.
     for series, entry in {entry.series: entry for entry in entries}.items():
         row = status.rows.get(series) or status.row(series, batch.shard)
@@ -178,7 +178,7 @@ def _committed(status: Status, event: Committed) -> None:
     status.commits.append(commit)
 
 
-def _entry(status: Status, item: Entry, event: Committed) -> None:
+def _nothing(status: Status, item: Any, event: Committed) -> None:
     """Updates are taken together, after what else the batch holds."""
 
 
@@ -219,7 +219,6 @@ _STEPS: Final[dict[type, Callable[[Status, Any], None]]] = {
     Committed: _committed,
 }
 _ITEMS: Final[dict[type, Callable[[Status, Any, Committed], None]]] = {
-    Entry: _entry,
     Subscribed: _subscribed,
     Retired: _retired,
     GapOpened: _gap_opened,

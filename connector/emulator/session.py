@@ -30,7 +30,7 @@ class Reply(NamedTuple):
     close: bool = False
 
 
-class Refused(Exception):  # noqa: N818 - a turn of the conversation, not a failure
+class Refused(Exception):
     """A message that is answered by a 500 frame, or not at all if `silent`."""
 
     def __init__(self, *, silent: bool = False) -> None:

@@ -64,6 +64,11 @@ class Pipeline:
         self._route()
 
     @property
+    def configured(self) -> tuple[Series, ...]:
+        """Every configured series, of all shards."""
+        return self._series
+
+    @property
     def followed(self) -> tuple[Series, ...]:
         """The configured series of the shards that are owned."""
         return tuple(self._of)

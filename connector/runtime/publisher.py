@@ -10,8 +10,8 @@ from connector.domain.events import Acquired, Committed, Event, Failed, Rejected
 from connector.domain.ledger import Ledger, unpublished
 from connector.domain.model import Batch, Beat, Entry, GapClosed, GapOpened, OpenGap, Progress, ShardState
 from connector.domain.queue import Queue, is_value
-from connector.domain.restore import restore
 from connector.domain.refusal import refuse
+from connector.domain.restore import restore
 from connector.errors import RecordRefused, SinkFenced, SinkRejected, SinkUnavailable
 from connector.runtime.clock import Clock
 
@@ -202,12 +202,13 @@ class Publisher:
         if len(items) > 1:
             return items[: len(items) // 2]
         ledger = self.ledger
+        remedy = f"{message}; raise max.message.bytes of the topics"
+        if not items or len(ledger.queue) > ledger.queue.in_memory:
+            raise SinkRejected(remedy)
         try:
-            if not items or len(ledger.queue) > ledger.queue.in_memory:
-                raise ValueError(message)
             ledger.queue.replace(refuse(ledger.queue, ledger.positions, self._progress.offsets, message))
-        except ValueError as error:
-            raise SinkRejected(f"{error}; raise max.message.bytes of the topics") from None
+        except ValueError:
+            raise SinkRejected(remedy) from None
         if self._journal is not None and self._journal.recording:
             self._journal.end()
             self._journal.begin(self._log.owner, self._log.owner_epoch)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from typing import TYPE_CHECKING, Protocol
 
 from connector.domain.events import Refused, Yielded
 from connector.domain.model import by_name
-from connector.errors import ConfigError, ConnectorError, SinkFenced, SourceRejected, SourceUnavailable
+from connector.errors import SinkFenced, SourceUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable
 
     from connector.domain.model import Series
-    from connector.protocol.session import Session
-    from connector.runtime.backoff import Backoff
-    from connector.runtime.budget import Budget
+    from connector.runtime.follower import Follower
     from connector.runtime.pipeline import Pipeline
     from connector.runtime.publisher import Publisher
 
@@ -47,11 +44,9 @@ class Supervisor:
     """Runs until `stop`, or until an error that a person has to mend.
 
     Args:
-        connect: opens one session by id and reads it to its end (see `adapters.websocket.run_session`).
         series: what is configured at first.
         resolve: the configured series, departments looked up anew.
         refresh: seconds between two look-ups of departments; None if the configuration needs none.
-        auth_backoff: seconds to wait at least after a refused token.
         timeout: seconds that an orderly end may take.
     """
 
@@ -62,33 +57,22 @@ class Supervisor:
         pipeline: Pipeline,
         ownership: Ownership,
         make_publisher: Callable[[int], Publisher],
-        connect: Callable[..., Coroutine[None, None, ConnectorError]],
+        follower: Follower,
         resolve: Callable[[], Awaitable[tuple[Series, ...]]],
-        budget: Budget,
-        backoff: Backoff,
         refresh: float | None,
-        auth_backoff: float,
         timeout: float,
     ) -> None:
         self._pipeline = pipeline
         self._pipeline.configure(series)
         self._ownership = ownership
         self._make_publisher = make_publisher
-        self._connect = connect
+        self._follower = follower
         self._resolve = resolve
-        self._budget = budget
-        self._backoff = backoff
         self._refresh = refresh
-        self._auth_backoff = auth_backoff
         self._timeout = timeout
         self._publishing: dict[int, tuple[asyncio.Task[None], list[Publisher]]] = {}
-        self._attached = asyncio.Event()
         self._stop = asyncio.Event()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ever_opened = False
-        self._session: Session | None = None
-        self._session_changed: asyncio.Event | None = None
-        self._following: asyncio.Task[ConnectorError] | None = None
 
     def stop(self) -> None:
         """End in order: commit what waits, leave the group."""
@@ -103,7 +87,7 @@ class Supervisor:
         tasks: list[asyncio.Task[None]] = []
         try:
             self._ownership.start()
-            steps = [self._own(), self._follow(), self._discover(), self._until_stopped()]
+            steps = [self._own(), self._follower.run(), self._discover(), self._until_stopped()]
             tasks = [asyncio.create_task(step) for step in steps]
             done, _ = await asyncio.wait([*tasks, self._failed], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -178,78 +162,11 @@ class Supervisor:
 
     def _attach(self, publisher: Publisher) -> None:
         self._pipeline.attach(publisher)
-        self._attached.set()
-        self._subscribe(self._pipeline.series_of(publisher.shard))
+        self._follower.subscribe(self._pipeline.series_of(publisher.shard))
 
     def _detach(self, publisher: Publisher) -> None:
         self._pipeline.detach(publisher)
-        if self._session is not None and self._session_changed is not None:
-            self._session.unsubscribe(self._pipeline.series_of(publisher.shard))
-            self._session_changed.set()
-        if not self._pipeline.followed:
-            self._attached.clear()
-
-    def _subscribe(self, series: tuple[Series, ...]) -> None:
-        """Ask for more on the open session. What it asked for before gets no new snapshot: that takes a new one."""
-        if self._session is None or self._session_changed is None:
-            return
-        if self._session.subscribed.isdisjoint(series):
-            self._pipeline.subscribe(series)
-            self._session.subscribe(series)
-            self._session_changed.set()
-        elif self._following is not None:
-            self._following.cancel()
-
-    # The session.
-
-    async def _follow(self) -> None:
-        """One session after the other, as long as a shard is owned."""
-        while True:
-            await self._attached.wait()
-            await self._budget.acquire()
-            began = time.monotonic()
-            self._following = asyncio.create_task(self._connect(uuid.uuid4().hex, self._pipeline.handle, self._opened))
-            error = await self._outcome(self._following)
-            self._session = self._session_changed = self._following = None
-            if error is None:
-                continue
-            if time.monotonic() - began > 30.0:
-                self._backoff.reset()
-            wait = self._wait(error)
-            self._pipeline.handle(Refused(getattr(error, "reason", "disconnect"), str(error), wait, _wall_us()))
-            await asyncio.sleep(wait)
-
-    async def _outcome(self, following: asyncio.Task[ConnectorError]) -> ConnectorError | None:
-        """The error that ended the session; None if it was ended to subscribe anew."""
-        try:
-            return await following
-        except SourceUnavailable as error:
-            return error
-        except (ConfigError, SourceRejected) as error:
-            # At first a mistake; later a secret that is being replaced, and what runs goes on.
-            if not self._ever_opened:
-                raise
-            return SourceUnavailable(str(error), reason="auth")
-        except asyncio.CancelledError:
-            if self._following is not None and following.cancelled() and not _cancelling():
-                return None
-            following.cancel()
-            await asyncio.wait([following], timeout=2.0)
-            raise
-
-    def _wait(self, error: ConnectorError) -> float:
-        reason = getattr(error, "reason", "disconnect")
-        asked = getattr(error, "retry_after", None) or 0.0
-        if reason == "throttled":
-            self._budget.pause(asked)
-        least = max(asked, self._auth_backoff if reason == "auth" else 0.0)
-        return self._backoff.next(at_least=least)
-
-    def _opened(self, session: Session, changed: asyncio.Event) -> None:
-        self._ever_opened = True
-        self._session = session
-        self._session_changed = changed
-        self._pipeline.opened(session)
+        self._follower.unsubscribe(self._pipeline.series_of(publisher.shard))
 
     # Departments.
 
@@ -270,15 +187,8 @@ class Supervisor:
         before = set(self._pipeline.followed)
         self._pipeline.configure(series)
         after = set(self._pipeline.followed)
-        if self._session is not None and self._session_changed is not None:
-            self._session.unsubscribe(sorted(before - after, key=by_name))
-            self._session_changed.set()
-        self._subscribe(tuple(sorted(after - before, key=by_name)))
-
-
-def _cancelling() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+        self._follower.unsubscribe(sorted(before - after, key=by_name))
+        self._follower.subscribe(sorted(after - before, key=by_name))
 
 
 def _wall_us() -> int:

@@ -44,7 +44,7 @@ class Live:
         self._identity = identity
         self._surroundings = surroundings
         self._encode = msgspec.json.Encoder().encode
-        self._rendered: dict[Known, tuple[bytes, Known]] = {}
+        self._rendered: dict[tuple[Known, int], tuple[bytes, Known]] = {}
         self._tick = -1
         self._readers = 0
         self._closing = asyncio.Event()
@@ -65,9 +65,10 @@ class Live:
         if tick != self._tick:
             self._tick = tick
             self._rendered.clear()
-        found = self._rendered.get(known)
+        key = known, self._status.version
+        found = self._rendered.get(key)
         if found is None:
-            found = self._rendered[known] = self._render(known)
+            found = self._rendered[key] = self._render(known)
         return found
 
     def close(self) -> None:

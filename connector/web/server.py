@@ -38,7 +38,7 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
     "Server": "zendesk-chat-kafka",
 }
-PUBLIC: Final = frozenset({"/livez", "/readyz", "/login", "/static/login.css"})
+PUBLIC: Final = frozenset({"/livez", "/readyz", "/login", "/static/login.css", "/static/icon.svg"})
 STATIC: Final = Path(__file__).parent / "static"
 TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".html": "text/html"}
 

@@ -37,7 +37,7 @@ function show(status) {
 
 function showIdentity(status) {
   document.body.dataset.level = status.level;
-  document.title = `${status.level === "ok" ? "" : `${status.level}: `}${status.account} – zendesk-chat-kafka`;
+  document.title = `${status.level === "ok" ? "" : `${status.level}: `}${status.account}: zendesk-chat-kafka`;
   put("account", status.account);
   put("role", status.role);
   put("instance", status.instance);

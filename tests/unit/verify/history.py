@@ -373,7 +373,7 @@ class History:
 
 def dice_of(seed: int) -> random.Random:
     """Chance that can be repeated."""
-    return random.Random(seed)  # noqa: S311 - no secret
+    return random.Random(seed)
 
 
 def busy(seed: int, *, shards: int = 2, steps: int = 120, start: int = EPOCH) -> History:

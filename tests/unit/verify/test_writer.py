@@ -8,6 +8,7 @@ from unit.verify.history import Message, dice_of
 from connector.domain.events import Updated
 from connector.domain.ledger import Ledger
 from connector.domain.model import Batch, Beat, Entry, GapClosed, OpenGap, Progress, Series, ShardState
+from connector.domain.queue import Queue
 from connector.domain.records import Recorder
 from connector.domain.topics import Topics
 from connector.verify.checks import Auditor, Layout
@@ -42,7 +43,7 @@ class Writer:
             heartbeat_ms=1000,
             headers=self.headers,
         )
-        self.ledger = Ledger()
+        self.ledger = Ledger(Queue(room=10_000))
         self.ledger.recover(Progress(self.state, dict(self.offsets)), SERIES, reason="takeover", at_us=self.now)
         self.owner_epoch = self.state.owner_epoch + 1
         self.received = self.records = self.gaps = 0
@@ -66,7 +67,7 @@ class Writer:
     def commit(self, *, beat):
         self.now += 40_123
         items = tuple(self.ledger.queue)
-        self.ledger.queue.clear()
+        self.ledger.queue.release(len(items))
         self.records += sum(isinstance(item, Entry) for item in items)
         self.gaps += sum(isinstance(item, GapClosed) for item in items)
         through = self.now - 40_000
