@@ -229,6 +229,8 @@ class TransactionalSink:
                 if not error.args[0].retriable() or self._monotonic() > deadline:
                     raise
             else:
+                # A connection that broke meanwhile is reported by a callback: hear it before the next transaction.
+                producer.poll(0.0)
                 return
 
     def _drop(self) -> None:

@@ -123,11 +123,11 @@ class _Forward(logging.Handler):
         more = _error(record.exc_info[1]) if record.exc_info else {}
         if more:
             more["message"] = f"{text}: {more['message']}"
-        event = "kafka client" if record.name == KAFKA else "library"
-        fields = (
-            {"message": text, **more} if event == "kafka client" else {"logger": record.name, "message": text, **more}
-        )
-        structlog.get_logger().log(record.levelno, event, **fields)
+        log = structlog.get_logger()
+        if record.name == KAFKA:
+            log.log(record.levelno, "kafka client", message=text)
+        else:
+            log.log(record.levelno, "library", logger=record.name, **{"message": text, **more})
 
 
 class Repeats:
@@ -160,7 +160,7 @@ def _one_line(_log: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     return event
 
 
-def _redacted(_log: Any, _method: str, line: str) -> str:
+def _redacted(_log: Any, _method: str, line: Any) -> str:
     return redact(line)
 
 
@@ -173,6 +173,11 @@ class LogObserver:
     def waiting(self, message: str, seconds: float) -> None:
         """Nothing can start yet; the next try follows in ``seconds``."""
         self._log.warning("waiting for the source", message=message, retry_in_s=round(seconds, 1))
+
+    def promised(self, holds: str, why: list[str]) -> None:
+        """Which promise holds (strict | best-effort | demo), and why it is no better."""
+        write = self._log.warning if why else self._log.info
+        write("promise", holds=holds, why=why)
 
     def __call__(self, event: Event) -> None:
         """One event, one line at most."""

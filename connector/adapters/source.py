@@ -27,6 +27,8 @@ class Departments(NamedTuple):
     every: tuple[int, ...] = ()
     missing: tuple[str, ...] = ()
     """Configured names that the account does not have."""
+    known: dict[int, str] = {}  # noqa: RUF012 - a default of a tuple, never changed
+    """Names by id, as far as they were looked up."""
 
 
 async def resolve_departments(config: Config, client: RestClient) -> Departments:
@@ -48,6 +50,7 @@ async def resolve_departments(config: Config, client: RestClient) -> Departments
         {name: one for name, one in found.items() if one is not None},
         tuple(sorted(one.id for one in known)) if config.every_department else (),
         tuple(name for name, one in found.items() if one is None),
+        {one.id: one.name for one in known} | {one: name for name, one in found.items() if one is not None},
     )
 
 
@@ -72,6 +75,8 @@ class Access:
         self._config = config
         self._client = RestClient(config.source, budget)
         self._started = False
+        self.departments: dict[int, str] = {}
+        """Names by id, as far as they are known."""
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -125,4 +130,5 @@ class Access:
             remedy = "check its spelling; an id is written without quotes"
             raise ConfigError(f"subscriptions: the account has no department named {name!r}; {remedy}")
         self._started = True
+        self.departments = departments.known
         return self._config.series(departments.names, departments.every)

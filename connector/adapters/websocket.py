@@ -130,7 +130,7 @@ async def run_session(
         asyncio.create_task(_probe(socket, session_id, endpoint.probe_interval, proof, emit), name="probe"),
     ]
     try:
-        error = await _read(socket, session, changed, proof, emit)
+        error = await _read(socket, session, changed, emit)
     except asyncio.CancelledError:
         error = SourceUnavailable("stopped", reason="restart")
         raise
@@ -165,7 +165,10 @@ async def _first_frame(socket: ClientConnection, session: Session) -> list[Event
 
 
 class _Proof:
-    """The newest instant up to which the session is known to be whole."""
+    """The newest instant up to which the session is known to be whole: when the last answered ping was sent.
+
+    The receipt of a frame proves less than it seems: what the source sent meanwhile is still on its way.
+    """
 
     __slots__ = ("through_us",)
 
@@ -177,7 +180,6 @@ async def _read(
     socket: ClientConnection,
     session: Session,
     changed: asyncio.Event,
-    proof: _Proof,
     emit: Callable[[Event], None],
 ) -> ConnectorError:
     receive = session.receive
@@ -191,7 +193,6 @@ async def _read(
             wall_us = wall_ns() // 1000
             for event in receive(frame, now=monotonic(), wall_us=wall_us):
                 emit(event)
-            proof.through_us = wall_us
             if session.state is not state:
                 state = session.state
                 if session.error is not None:

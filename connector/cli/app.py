@@ -21,6 +21,8 @@ COMMANDS: Final = {
     "provision": "connector.cli.provision:provision",
     "check": "connector.cli.check:check",
     "tail": "connector.cli.tail:tail",
+    "status": "connector.cli.status:status",
+    "verify": "connector.cli.verify:verify",
     "config": "connector.cli.config:app",
     "emulate": "connector.cli.emulate:emulate",
     "demo": "connector.cli.demo:demo",
@@ -30,7 +32,7 @@ COMMANDS: Final = {
 EPILOG: Final = (
     "Exit codes: 0 done; 1 Kafka, registry or source out of reach, or an unexpected error; 2 configuration or"
     " command line; 3 the source refuses token or permission; 4 Kafka refuses, or a topic differs; 5 schema or"
-    " registry; 6 a program, file or port of this machine; 130 interrupted."
+    " registry; 6 a program, file or port of this machine; 10 verify found something; 130 interrupted."
 )
 
 

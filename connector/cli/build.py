@@ -17,6 +17,7 @@ from connector.adapters.schema_files import by_topic
 from connector.adapters.websocket import Endpoint, run_session
 from connector.domain.batcher import Batcher
 from connector.domain.records import Recorder
+from connector.errors import SchemaError
 from connector.protocol.session import Session
 from connector.runtime.backoff import Backoff
 from connector.runtime.follower import Follower
@@ -48,14 +49,12 @@ class Build:
         self,
         config: Config,
         *,
-        registry: SchemaRegistry,
         budget: Budget,
         token: Callable[[], Awaitable[str]],
         resolve: Callable[[], Awaitable[tuple[Series, ...]]],
         observers: Iterable[Callable[[Event], None]],
     ) -> None:
         self._config = config
-        self._registry = registry
         self._budget = budget
         self._token = token
         self._resolve = resolve
@@ -64,6 +63,7 @@ class Build:
         self.metrics: tuple[str, ...] = ()
         """Metrics topics, known once `supervisor` was called."""
         self._ids: dict[str, int] = {}
+        self._decode: Callable[[bytes], dict[str, Any]] = _undecodable
         self.pipeline = Pipeline(partitions=config.kafka.partitions, shards=config.kafka.shards, observers=observers)
 
         source = config.source
@@ -75,19 +75,21 @@ class Build:
             auth_backoff=source.auth_backoff,
         )
 
-    def supervisor(self, series: tuple[Series, ...]) -> Supervisor:
-        """The whole connector, ready to run, with the series that are configured at first.
-
-        The registry is asked here and never again.
+    def learn(self, registry: SchemaRegistry, series: tuple[Series, ...]) -> None:
+        """Ask the registry for ids and for every version that recovery may meet; it is never asked again.
 
         Raises:
             SchemaError, RegistryUnavailable
         """
-        config = self._config
         self.metrics = tuple(sorted({*self._config.metrics_topics(), *self._names.metrics_all(series)}))
         topics = by_topic(self._names, self.metrics)
-        ids = self._registry.verify_registered(topics)
+        ids = registry.verify_registered(topics)
         self._ids = {name: ids[subject_of(topic)] for topic, name in topics.items()}
+        self._decode = registry.decoder()
+
+    def supervisor(self, series: tuple[Series, ...]) -> Supervisor:
+        """The whole connector, ready to run, with the series that are configured at first; `learn` comes before."""
+        config = self._config
         discovers = config.every_department or bool(config.department_names)
         return Supervisor(
             series,
@@ -105,7 +107,7 @@ class Build:
         if config.ownership == "fixed":
             return FixedOwnership(config.kafka.shards)
         return Group(
-            self._kafka,
+            {**self._kafka, "client.id": config.instance},
             group=self._names.group,
             control=self._names.control,
             session_timeout=config.kafka.session_timeout,
@@ -159,7 +161,7 @@ class Build:
         config = self._config
         recovery = Recovery(
             self._kafka,
-            self._registry.decoder(),
+            self._decode,
             account=config.account,
             topics=self._names,
             metrics=self.metrics,
@@ -208,3 +210,7 @@ class Build:
 
 def _session(session_id: str, series: tuple[Series, ...], now: float, **settings: Any) -> Session:
     return Session(session_id, series, now=now, **settings)
+
+
+def _undecodable(_: bytes) -> dict[str, Any]:
+    raise SchemaError("the registry was not asked yet")

@@ -1,56 +1,65 @@
-"""The checks behind ``check``: each one gives findings, none stops the others."""
+"""The checks behind ``check`` and at the start of ``run``: each one gives findings, none stops the others."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+import os
+import shutil
+from typing import TYPE_CHECKING, Final
 
-from rich.progress import Progress
+from pydantic import BaseModel
 
-from connector.adapters.answers import NotFound
-from connector.adapters.rest import RestClient
-from connector.adapters.source import Departments, resolve_departments
-from connector.cli.console import errors
+from connector.cli.finding import Finding, failed, promise
+from connector.cli.preflight_kafka import kafka_findings
+from connector.cli.preflight_source import source_findings
 from connector.config import loose_mode, read_secret
-from connector.domain.metrics import AGENTS
-from connector.domain.model import Series
-from connector.errors import ConfigError, ConnectorError, SourceRejected, SourceUnavailable
-from connector.runtime.budget import Budget
+from connector.errors import ConfigError, ConnectorError, SinkRejected
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from connector.adapters.answers import Reading
     from connector.config import Config
 
+__all__ = ["Finding", "preflight", "promise", "refuse_start", "start_findings"]
 
-class Finding(NamedTuple):
-    """One line of the report. ``exit_code`` is that of a failure, 0 otherwise."""
-
-    state: str
-    """pass | warn | fail"""
-    subject: str
-    text: str
-    remedy: str = ""
-    exit_code: int = 0
-
-
-def failed(subject: str, error: ConnectorError) -> Finding:
-    """A failure; our errors say what and, after a semicolon, the remedy."""
-    text, _, remedy = str(error).removeprefix(f"{subject}: ").partition("; ")
-    return Finding("fail", subject, text, remedy, error.exit_code)
+BYTES_PER_UPDATE: Final = 300
+"""About what one update takes in the journal."""
 
 
 async def preflight(config: Config) -> list[Finding]:
     """Every check, from the configuration outwards."""
-    findings = [_guarantee(config), *_secrets(config)]
+    names: dict[str, int] = {}
+    findings = [_guarantee(config), *_secrets(config), *_buffer(config)]
     if not any(one.state == "fail" and one.subject.startswith("source.") for one in findings):
-        findings += [finding async for finding in _source(config)]
-    findings += await asyncio.to_thread(lambda: [*_topics(config), *_schemas(config)])
-    return findings
+        findings += [finding async for finding in source_findings(config, names)]
+    metrics = config.metrics_topics(dict.fromkeys(config.department_names, 0) | names)
+    findings += await asyncio.to_thread(lambda: [*_topics(config, metrics), *_schemas(config, metrics)])
+    return [*findings, _promise(config, findings)]
+
+
+def start_findings(config: Config, metrics: tuple[str, ...]) -> list[Finding]:
+    """What costs little and writes nothing, for the start of `run`; blocks. ``metrics``: the metrics topics."""
+    return [*_secrets(config), *_buffer(config), *kafka_findings(config, metrics, probe=False)]
+
+
+def refuse_start(findings: Iterable[Finding]) -> None:
+    """Name the first failure.
+
+    Raises:
+        ConnectorError: with the exit code of the failure.
+    """
+    failures = [finding for finding in findings if finding.state == "fail"]
+    if failures:
+        first, more = failures[0], len(failures) - 1
+        text = f"{first.subject}: {first.text}" + (f"; {first.remedy}" if first.remedy else "")
+        raise _StartRefused(text + (f" (and {more} more, see zendesk-chat-kafka check)" if more else ""), first)
+
+
+class _StartRefused(SinkRejected):
+    def __init__(self, text: str, finding: Finding) -> None:
+        super().__init__(text)
+        self.exit_code = finding.exit_code or SinkRejected.exit_code  # type: ignore[misc]
 
 
 def _guarantee(config: Config) -> Finding:
@@ -62,11 +71,37 @@ def _guarantee(config: Config) -> Finding:
     return Finding("warn", "configuration", text, "guarantee: strict keeps the whole promise")
 
 
-# Secrets.
+def _promise(config: Config, findings: list[Finding]) -> Finding:
+    holds, why = promise(config, findings)
+    if any(one.state == "fail" and not one.weakens for one in findings):
+        return Finding("warn", "promise", "not known before the failures above are mended")
+    if holds == "strict":
+        return Finding("pass", "promise", "nothing is published twice; every update is in the topic or a declared gap")
+    more = f" (and {len(why) - 1} more)" if len(why) > 1 else ""
+    return Finding("warn", "promise", f"{holds} only: {why[0]}{more}", "see the remedies above")
+
+
+# This machine.
+
+
+def secret_files(config: Config) -> dict[str, Path]:
+    """Every file with a secret that the configuration names, by the place that names it."""
+    return dict(_files(config, ""))
+
+
+def _files(section: BaseModel, place: str) -> Iterator[tuple[str, Path]]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from _files(value, f"{place}{name}.")
+        elif name == "property_files":
+            yield from ((f"{place}{name}.{key}", path) for key, path in value.items())
+        elif name.endswith("_file") and name != "ca_file" and value is not None:
+            yield f"{place}{name}", value
 
 
 def _secrets(config: Config) -> Iterator[Finding]:
-    for place, path in _secret_files(config).items():
+    for place, path in secret_files(config).items():
         try:
             read_secret(path, place, lines=place.startswith("kafka."))
         except ConfigError as error:
@@ -80,118 +115,32 @@ def _secrets(config: Config) -> Iterator[Finding]:
             yield Finding("warn", place, text, remedy)
 
 
-def _secret_files(config: Config) -> dict[str, Path]:
-    source, registry = config.source, config.registry
-    named = {
-        "source.token_file": source.token_file,
-        "source.oauth.client_secret_file": source.oauth.client_secret_file if source.oauth else None,
-        "registry.basic.password_file": registry.basic.password_file if registry.basic else None,
-        "registry.token_file": registry.token_file,
-        **{f"kafka.property_files.{name}": path for name, path in config.kafka.property_files.items()},
-    }
-    return {place: path for place, path in named.items() if path is not None}
-
-
-# Source.
-
-
-async def _source(config: Config) -> AsyncIterator[Finding]:
-    try:
-        async with RestClient(config.source, Budget(config.source.requests_per_minute)) as client:
-            yield await _token(client)
-            departments = Departments({})
-            async for finding, found in _departments(config, client):
-                departments = found
-                yield finding
-            async for finding in _readings(config, client, departments):
-                yield finding
-    except ConnectorError as error:
-        yield failed("source", error)
-
-
-async def _token(client: RestClient) -> Finding:
-    """The smallest question that needs the token, to the server that the stream is on."""
-    with suppress(NotFound):
-        await client.reading(Series(AGENTS, "agents_online"))
-    return Finding("pass", "token", "accepted by the source")
-
-
-async def _departments(config: Config, client: RestClient) -> AsyncIterator[tuple[Finding, Departments]]:
-    try:
-        departments = await resolve_departments(config, client)
-    except ConnectorError as error:
-        yield failed("departments", error), Departments({})
+def _buffer(config: Config) -> Iterator[Finding]:
+    disk = config.buffer.disk
+    if disk is None:
         return
-    for name in departments.missing:
-        text = f"the account has no department named {name!r}"
-        remedy = "check its spelling; an id is written without quotes"
-        yield Finding("fail", "departments", text, remedy, ConfigError.exit_code), departments
-    if not departments.missing and (config.department_names or config.every_department):
-        found = len(departments.every) or len(departments.names)
-        yield Finding("pass", "departments", f"{found} found"), departments
-
-
-async def _readings(config: Config, client: RestClient, departments: Departments) -> AsyncIterator[Finding]:
-    """Each series through the REST twin, one request for each family and department."""
-    groups: dict[tuple[str, int | None], list[Series]] = defaultdict(list)
-    for series in config.series(departments.names, departments.every):
-        groups[series.family, series.department_id].append(series)
-    confirmed = 0
-    with Progress(console=errors(), transient=True, disable=not errors().is_terminal) as progress:
-        task = progress.add_task("subscriptions", total=len(groups))
-        for (family, department_id), group in groups.items():
-            subject = f"{family}.* of department {department_id or 'all'}"
-            try:
-                readings = await client.readings(group)
-            except (SourceRejected, SourceUnavailable) as error:
-                yield failed(subject, error)
-                if not isinstance(error, NotFound):
-                    # A refused token or a source out of reach fails every other request too.
-                    return
-                continue
-            finally:
-                progress.advance(task)
-            confirmed += sum(reading.computed for reading in readings.values())
-            for finding in _unconfirmed(readings):
-                yield finding
-    if confirmed:
-        yield Finding("pass", "subscriptions", f"{confirmed} series have a value now")
-
-
-def _unconfirmed(readings: dict[Series, Reading]) -> Iterator[Finding]:
-    for series, reading in readings.items():
-        if not reading.computed:
-            yield Finding("warn", series.name, "no value yet", "unconfirmed until the source computes one")
+    place = "buffer.disk.path"
+    if not (disk.path.is_dir() and os.access(disk.path, os.W_OK | os.X_OK)):
+        text = f"{disk.path} is no folder that can be written"
+        yield Finding("fail", place, text, "create it for the user of this process", ConfigError.exit_code)
+        return
+    free, wanted = shutil.disk_usage(disk.path).free, disk.max_updates * BYTES_PER_UPDATE
+    text = f"{disk.path} has {free / 1e9:.1f} GB free, {disk.max_updates} updates take about {wanted / 1e9:.1f} GB"
+    if free < wanted:
+        yield Finding("warn", place, text, "make room, or lower buffer.disk.max_updates")
+    else:
+        yield Finding("pass", place, text)
 
 
 # Kafka and registry.
 
 
-def _topics(config: Config) -> Iterator[Finding]:
-    from connector.adapters.admin import Admin, topics_of
-
-    if config.guarantee == "demo":
-        return
-    try:
-        admin = Admin(config.kafka, strict=config.guarantee == "strict")
-        brokers = admin.brokers()
-        topics = topics_of(config, _metrics(config))
-        differences = admin.inspect(topics)
-    except ConnectorError as error:
-        yield failed("kafka", error)
-        return
-    few = brokers < config.kafka.replication_factor
-    remedy = "fewer than kafka.replication_factor: topics cannot be created now" if few else ""
-    yield Finding("warn" if few else "pass", "kafka", f"{brokers} brokers", remedy)
-    for one in differences:
-        text, _, remedy = one.text.partition("; ")
-        yield Finding("fail" if one.fatal else "warn", "topics", text, remedy, 4 if one.fatal else 0)
-    if not differences:
-        yield Finding("pass", "topics", f"{len(topics)} as configured")
+def _topics(config: Config, metrics: tuple[str, ...]) -> list[Finding]:
+    return kafka_findings(config, metrics, probe=True)
 
 
-def _schemas(config: Config) -> Iterator[Finding]:
-    from connector.adapters.registry import SchemaRegistry
+def _schemas(config: Config, metrics: tuple[str, ...]) -> Iterator[Finding]:
+    from connector.adapters.registry import LEVEL, SchemaRegistry, subject_of
     from connector.adapters.schema_files import by_topic
 
     try:
@@ -199,20 +148,22 @@ def _schemas(config: Config) -> Iterator[Finding]:
     except ConnectorError as error:
         yield failed("registry", error)
         return
-    wanted = by_topic(config.names, _metrics(config))
+    wanted = by_topic(config.names, metrics)
     found = 0
-    for topic, name in wanted.items():
-        try:
-            registry.verify_registered({topic: name})
-            found += 1
-        except ConnectorError as error:
-            yield failed("registry", error)
-            if error.recovery.value == "retry":
-                break
-    registry.close()
+    with registry:
+        for topic, name in wanted.items():
+            try:
+                registry.verify_registered({topic: name})
+                found += 1
+                level = registry._level(subject_of(topic))  # noqa: SLF001
+            except ConnectorError as error:
+                yield failed("registry", error)
+                if error.recovery.value == "retry":
+                    return
+                continue
+            if level != LEVEL:
+                own = "no compatibility level of its own" if level is None else f"compatibility level {level}"
+                text = f"subject {subject_of(topic)} has {own}, not {LEVEL}"
+                yield Finding("warn", "registry", text, "run zendesk-chat-kafka provision")
     if found == len(wanted):
         yield Finding("pass", "registry", f"{found} subjects hold our schemas")
-
-
-def _metrics(config: Config) -> tuple[str, ...]:
-    return config.metrics_topics()

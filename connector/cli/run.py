@@ -13,6 +13,7 @@ from connector.adapters.registry import SchemaRegistry
 from connector.adapters.source import Access
 from connector.cli.build import Build
 from connector.cli.config import ConfigFile, config_path
+from connector.cli.observe import Observation
 from connector.cli.reload import Reload
 from connector.config import load
 from connector.errors import SourceUnavailable
@@ -20,11 +21,11 @@ from connector.runtime.backoff import Backoff
 from connector.runtime.budget import Budget
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from connector.config import Config
     from connector.domain.model import Series
-    from connector.runtime.supervisor import Supervisor
 
 
 def run(config_file: ConfigFile = None) -> None:
@@ -36,30 +37,48 @@ def run(config_file: ConfigFile = None) -> None:
 
 
 async def _run(config: Config, file: Path | None) -> None:
+    signals = Signals()
+    try:
+        await _connect(config, file, signals)
+    except asyncio.CancelledError:
+        if not signals.stopping:
+            raise
+
+
+async def _connect(config: Config, file: Path | None, signals: Signals) -> None:
     log = LogObserver(config.account)
     budget = Budget(config.source.requests_per_minute)
-    async with Access(config, budget) as access:
-        with SchemaRegistry(config.registry) as registry:
-            build = Build(
-                config,
-                registry=registry,
-                budget=budget,
-                token=access.token,
-                resolve=access.series,
-                observers=[log],
-            )
-            series = await _first_series(config, access, log)
-            supervisor = build.supervisor(series)
-            if config.guarantee != "demo":
-                topics = topics_of(config, build.metrics)
-                refuse(Admin(config.kafka, strict=config.guarantee == "strict").inspect(topics))
+    access = Access(config, budget)
+    observation = Observation(config, budget, lambda: access.departments)
+    # The probes answer from the beginning: waiting for the source is no reason to be restarted.
+    async with observation.serve(), access:
+        build = Build(
+            config, budget=budget, token=access.token, resolve=access.series, observers=[log, *observation.observers]
+        )
+        series = await _first_series(config, access, log)
+        await asyncio.to_thread(_prepare, config, build, series)
+        supervisor = build.supervisor(series)
+        observation.ready = lambda: supervisor.ready
         reload = Reload(file, config, access=access, build=build, supervisor=supervisor)
-        _obey_signals(supervisor, reload)
+        signals.lead_to(stop=supervisor.stop, reload=reload.ask)
         watching = asyncio.create_task(reload.run(), name="reload")
         try:
             await supervisor.run()
         finally:
             watching.cancel()
+
+
+def _prepare(config: Config, build: Build, series: tuple[Series, ...]) -> None:
+    """Ask the registry, for the last time, and compare the topics with what they must be.
+
+    Raises:
+        SchemaError, RegistryUnavailable, SinkRejected, SinkUnavailable
+    """
+    with SchemaRegistry(config.registry) as registry:
+        build.learn(registry, series)
+    if config.guarantee != "demo":
+        topics = topics_of(config, build.metrics)
+        refuse(Admin(config.kafka, strict=config.guarantee == "strict").inspect(topics))
 
 
 async def _first_series(config: Config, access: Access, log: LogObserver) -> tuple[Series, ...]:
@@ -74,17 +93,30 @@ async def _first_series(config: Config, access: Access, log: LogObserver) -> tup
             await asyncio.sleep(wait)
 
 
-def _obey_signals(supervisor: Supervisor, reload: Reload) -> None:
+class Signals:
     """SIGHUP reads the configuration again; the first SIGINT or SIGTERM ends in order, a second one at once."""
-    loop = asyncio.get_running_loop()
-    seen: list[int] = []
 
-    def stop(number: int) -> None:
-        seen.append(number)
-        if len(seen) > 1:
+    def __init__(self) -> None:
+        self.stopping = False
+        starting = asyncio.current_task()
+        assert starting is not None
+        self._stop: Callable[[], object] = starting.cancel
+        self._reload: Callable[[], object] = lambda: None
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._end, number)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def lead_to(self, *, stop: Callable[[], object], reload: Callable[[], object]) -> None:
+        """What the signals do from now on; until then the first one ends the start."""
+        self._stop = stop
+        self._reload = reload
+
+    def _hang_up(self) -> None:
+        self._reload()
+
+    def _end(self, number: int) -> None:
+        if self.stopping:
             os._exit(128 + number)
-        supervisor.stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop, number)
-    loop.add_signal_handler(signal.SIGHUP, reload.ask)
+        self.stopping = True
+        self._stop()

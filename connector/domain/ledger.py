@@ -93,6 +93,8 @@ class Ledger:
         self.dropped = 0
         self.full_since_us: int | None = None
         """Receipt of the first value for which there was no room; None while there is room."""
+        self.proven_us: int | None = None
+        """All that the source sent before that instant was received; gaps start there, not at a receipt."""
         self._collapse = collapse_repeats
         self._retired: dict[Series, SourceOffset] = {}
 
@@ -101,8 +103,7 @@ class Ledger:
     def recover(self, progress: Progress, series: Iterable[Series], *, reason: str, at_us: int) -> None:
         """Continue from the log: declare what was missed, retire what is no longer configured.
 
-        The gap of each series starts at the shard's ``complete_through`` (or at its newest committed value, if that
-        is later), or where its open gap started.
+        The gap of each series starts at the shard's ``complete_through``, or where its open gap started.
         """
         wanted = set(series)
         for one, offset in progress.offsets.items():
@@ -110,9 +111,9 @@ class Ledger:
                 self._retired[one] = offset
             else:
                 self.positions.setdefault(one, Position(offset))
+        through = progress.shard.complete_through_us
         for one, position in self.positions.items():
-            started_us = max(progress.shard.complete_through_us, position.received_us or 0)
-            self._open(position, OpenGap(started_us, "state_lost" if one in progress.lost else reason))
+            self._open(position, OpenGap(through, "state_lost" if one in progress.lost else reason))
         for one in sorted(set(self.positions) - wanted, key=by_name):
             self.retire(one, at_us)
 
@@ -127,18 +128,16 @@ class Ledger:
     def close(self, gap: OpenGap) -> None:
         """The session ended: every series has a gap from ``gap.started_us`` on, unless one is open already."""
         for position in self.positions.values():
+            self._give_up(position)
             self._open(position, gap)
 
     def retire(self, series: Series, at_us: int) -> None:
         """Stop following a series; an open gap closes, since nothing is missed any more."""
         position = self.positions.pop(series)
-        if position.held is not None:
-            position.held = None
-            position.dropped += 1
-            self.dropped += 1
+        self._give_up(position)
         if position.gap is not None:
             self._step(position, position.value, at_us, detail="removed", resynced=False)
-        position.gap = OpenGap(at_us, "unsubscribed")
+        position.gap = OpenGap(self._since(at_us), "unsubscribed")
         self._retired[series] = position.offset(REMOVED)
         self.queue.append(Retired(self._retired[series], at_us))
 
@@ -190,7 +189,7 @@ class Ledger:
         for series in rejected.series:
             position = self.positions.get(series)
             if position is not None:
-                self._open(position, OpenGap(rejected.received_us, "undecodable", rejected.reason))
+                self._open(position, OpenGap(self._since(rejected.received_us), "undecodable", rejected.reason))
         self.queue.append(rejected)
 
     # No room.
@@ -218,13 +217,18 @@ class Ledger:
             return 0
         return sum(1 for position in self.positions.values() if position.held is not None)
 
+    def _give_up(self, position: Position) -> None:
+        """The held value will not be published: the next session brings a newer one, or none is wanted any more."""
+        if position.held is not None:
+            position.held = None
+            position.dropped += 1
+            self.dropped += 1
+
     def _hold(self, position: Position, update: Updated) -> None:
         if self.full_since_us is None:
             self.full_since_us = update.received_us
-        self._open(position, OpenGap(update.received_us, "overflow"))
-        if position.held is not None:
-            position.dropped += 1
-            self.dropped += 1
+        self._open(position, OpenGap(self._since(update.received_us), "overflow"))
+        self._give_up(position)
         position.held = update
 
     def _drop(self, rejected: Rejected) -> None:
@@ -232,9 +236,12 @@ class Ledger:
         for series in rejected.series:
             position = self.positions.get(series)
             if position is not None:
-                self._open(position, OpenGap(rejected.received_us, "overflow", rejected.reason))
+                self._open(position, OpenGap(self._since(rejected.received_us), "overflow", rejected.reason))
 
     # Gaps.
+
+    def _since(self, at_us: int) -> int:
+        return at_us if self.proven_us is None else min(at_us, self.proven_us)
 
     def _start(self, series: Series) -> Position:
         retired = self._retired.pop(series, None)

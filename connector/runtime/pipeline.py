@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from connector.domain.events import Closed, Event, Noticed, Opened, Ponged, Rejected, Updated
 from connector.domain.model import OpenGap
 from connector.domain.partition import partition_for
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -87,25 +90,33 @@ class Pipeline:
     def handle(self, event: Event) -> None:
         """Every event passes here, in the order in which it happened."""
         if type(event) is Updated:
-            self._proof_us = self._last_frame_us = event.received_us
+            self._last_frame_us = event.received_us
             publisher = self._of.get(event.series)
             if publisher is not None:
                 publisher.admit(event)
             return
         if isinstance(event, Rejected):
-            self._proof_us = self._last_frame_us = event.received_us
+            self._last_frame_us = event.received_us
             self._reject(event)
         elif isinstance(event, Opened):
             self._open(event)
         elif isinstance(event, Closed):
             self._close(event)
         elif isinstance(event, Ponged):
-            self._proof_us = max(self._proof_us or 0, event.sent_us)
+            self._prove(max(self._proof_us or 0, event.sent_us))
             self._rtt_ms = event.rtt_ms
         elif isinstance(event, Noticed):
             self._last_frame_us = event.at_us
-        for observe in self._observers:
+        for observe in tuple(self._observers):
+            self._show(observe, event)
+
+    def _show(self, observe: Callable[[Event], None], event: Event) -> None:
+        """What is only watched must not stop what is published: an observer that fails is left out from then on."""
+        try:
             observe(event)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the observer's
+            self._observers.remove(observe)
+            _log.error("%s failed and is left out: %s: %s", observe, type(error).__name__, error)
 
     def opened(self, session: Session) -> None:
         """The session behind the last `Opened`."""
@@ -119,10 +130,15 @@ class Pipeline:
             publishers[0].reject(event)
 
     def _open(self, event: Opened) -> None:
-        self._proof_us = event.at_us
+        self._prove(event.at_us)
         self._rtt_ms = None
         for publisher in self._publishers.values():
             publisher.subscribe([one for one, owner in self._of.items() if owner is publisher])
+
+    def _prove(self, through_us: int) -> None:
+        self._proof_us = through_us
+        for publisher in self._publishers.values():
+            publisher.prove(through_us)
 
     def _close(self, event: Closed) -> None:
         if self._session is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from connector.domain.events import Acquired, Committed, Event, Failed, Rejected, Updated
 from connector.domain.ledger import Ledger, unpublished
-from connector.domain.model import Batch, Beat, Entry, GapClosed, GapOpened, OpenGap, Progress, ShardState
+from connector.domain.model import Batch, Beat, Entry, GapClosed, OpenGap, Progress, ShardState
 from connector.domain.queue import Queue, is_value
 from connector.domain.refusal import refuse
 from connector.domain.restore import restore
@@ -66,6 +67,8 @@ class Publisher:
         self._wake = asyncio.Event()
         self._stopping = False
         self._received = 0
+        self._taken = 0
+        self._proofs: deque[tuple[int, int]] = deque()
         self._counts: dict[str, int] = {}
         self._reset_counts()
 
@@ -96,6 +99,12 @@ class Publisher:
                 self.ledger.retire(one, self._clock.wall_us())
         self._wake.set()
 
+    def prove(self, through_us: int) -> None:
+        """All that the source sent before that instant was received, hence is in the queue or already committed."""
+        self.ledger.proven_us = through_us
+        if self.ledger.full_since_us is None:
+            self._proofs.append((self._taken + len(self.ledger.queue), through_us))
+
     def close(self, gap: OpenGap) -> None:
         """The session ended."""
         self._counts["reconnects_total"] += 1
@@ -118,6 +127,7 @@ class Publisher:
             reason = self._restore(self._journal, progress, reason)
         self.ledger.recover(progress, series, reason=reason, at_us=self._clock.wall_us())
         self._reset_counts()
+        self.prove(self._clock.wall_us())
         seconds = self._clock.monotonic() - began
         self._emit(Acquired(self.shard, self._owner_epoch, len(progress.offsets), seconds, self._clock.wall_us()))
 
@@ -176,7 +186,7 @@ class Publisher:
             attempt = self._attempt(batch)
             try:
                 make = partial(self._recorder.transaction, batch, attempt, self._clock.wall_us())
-                seconds = await self._sink.commit(make)
+                seconds, counted = await self._sink.commit(make), True
             except RecordRefused as error:
                 self._emit(Failed(self.shard, str(error), self._clock.wall_us()))
                 await self._recover(attempt, items)
@@ -187,11 +197,11 @@ class Publisher:
                 self._record()
                 items = await self._recover(attempt, items)
                 if self._log == attempt:
-                    seconds = 0.0
+                    seconds, counted = 0.0, False
                     break
             else:
                 break
-        self._committed(batch, taken, attempt, seconds)
+        self._committed(batch, taken, attempt, seconds, counted=counted)
 
     def _narrow(self, items: tuple[Any, ...], message: str) -> tuple[Any, ...]:
         """Half of a batch in which one record is refused; alone, that record becomes a dead letter.
@@ -206,7 +216,10 @@ class Publisher:
         if not items or len(ledger.queue) > ledger.queue.in_memory:
             raise SinkRejected(remedy)
         try:
+            before = len(ledger.queue)
             ledger.queue.replace(refuse(ledger.queue, ledger.positions, self._progress.offsets, message))
+            more = max(0, len(ledger.queue) - before)
+            self._proofs = deque((place + more, through_us) for place, through_us in self._proofs)
         except ValueError:
             raise SinkRejected(remedy) from None
         if self._journal is not None and self._journal.recording:
@@ -215,14 +228,18 @@ class Publisher:
             ledger.queue.record()
         return self._batcher.take(ledger.queue)
 
-    def _committed(self, batch: Batch, taken: int, attempt: ShardState, seconds: float) -> None:
+    def _committed(self, batch: Batch, taken: int, attempt: ShardState, seconds: float, *, counted: bool) -> None:
         self._backoff.reset()
         self._log = attempt
+        self._taken += taken
+        while len(self._proofs) > 1 and self._proofs[1][0] <= self._taken:
+            self._proofs.popleft()
         self.ledger.queue.release(taken)
         self.ledger.relieve()
         if self._journal is not None and self._journal.recording:
             self._settle(self._journal)
-        self._count(batch.items)
+        if counted:
+            self._count(batch.items)
         self._emit(Committed(batch, attempt.batch_id, seconds, self._clock.wall_us()))
 
     def _batch(self, items: tuple[Any, ...], taken: int, *, beat: bool) -> Batch:
@@ -239,23 +256,15 @@ class Publisher:
         )
 
     def _complete_through(self, taken: int) -> int:
-        """Everything that was received is in the first ``taken`` items, or the next one tells how far they reach."""
-        queue = self.ledger.queue
-        if taken == len(queue):
-            proof = self._source.proof_us()
-            held_us = self.ledger.full_since_us
-            now = self._clock.wall_us()
-            return min(one for one in (now, proof, held_us) if one is not None)
-        if taken >= queue.in_memory:
-            return 0
-        following = queue[taken]
-        if isinstance(following, Entry | Rejected):
-            return following.received_us
-        if isinstance(following, GapOpened):
-            return following.gap.started_us
-        if isinstance(following, GapClosed):
-            return following.ended_us
-        return 0
+        """The newest proof of which everything is in the first ``taken`` items; without a session, gaps cover all."""
+        through_us = 0
+        for position, proof_us in self._proofs:
+            if position > self._taken + taken:
+                break
+            through_us = proof_us
+        whole = taken == len(self.ledger.queue) and self.ledger.full_since_us is None
+        now = self._clock.wall_us()
+        return now if whole and self._source.proof_us() is None else min(now, through_us)
 
     # The journal: while Kafka is away, what waits is on disk too.
 
@@ -316,12 +325,16 @@ class Publisher:
         progress = await self._fence()
         if attempt is not None and progress.shard == _as_read(attempt):
             self._log = attempt
+            self._received -= sum(map(is_value, items))
             return ()
         if progress.shard != _as_read(self._log):
             raise SinkFenced(
                 f"shard {self.shard}: {progress.shard.owner} published batch {progress.shard.batch_id} meanwhile"
             )
-        return unpublished(items, progress)
+        left = unpublished(items, progress)
+        # What a torn transaction left in the log was counted by the owner epoch that sent it.
+        self._received -= sum(map(is_value, items)) - sum(map(is_value, left))
+        return left
 
     async def _fence(self) -> Progress:
         while True:

@@ -29,6 +29,7 @@ class Ownership(Protocol):
     lost: frozenset[int]
     changed: asyncio.Event
     error: Exception | None
+    joined: bool
 
     def start(self) -> None:
         """Join."""
@@ -73,6 +74,11 @@ class Supervisor:
         self._publishing: dict[int, tuple[asyncio.Task[None], list[Publisher]]] = {}
         self._stop = asyncio.Event()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @property
+    def ready(self) -> bool:
+        """True if this replica has joined and could take over."""
+        return self._ownership.joined and not self._stop.is_set()
 
     def stop(self) -> None:
         """End in order: commit what waits, leave the group."""

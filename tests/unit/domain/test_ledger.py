@@ -147,11 +147,6 @@ def test_recovery_continues_the_sequence_in_a_new_epoch_with_a_gap_from_complete
     assert [(e.sequence, e.epoch, e.origin) for e in entries(ledger)] == [(11, 5, "resync")]
 
 
-def test_recovery_starts_the_gap_at_the_newest_committed_value_if_that_is_later():
-    ledger = recovered(SourceOffset(A, "active", 4, 10, 1.0, "1", 2_500, "s0"))
-    assert of(ledger, GapOpened)[0].gap.started_us == 2_500
-
-
 def test_recovery_continues_a_declared_open_gap_and_declares_it_once():
     gap = OpenGap(500, "disconnect")
     ledger = recovered(SourceOffset(A, "active", 4, 10, 1.0, "1", 400, "s0", gap))
@@ -274,3 +269,15 @@ def test_retiring_a_series_without_room_gives_its_held_value_up():
     ledger.retire(A, 9_000)
     assert of(ledger, GapClosed)[0].dropped == 2
     assert (ledger.dropped, ledger.held) == (2, 0)
+
+
+def test_a_disconnect_without_room_gives_the_held_value_up_for_the_next_sessions_snapshot():
+    ledger = overflowing()
+    ledger.close(OpenGap(6_000, "disconnect"))
+    ledger.subscribe([A])
+    ledger.queue.release(4)
+    ledger.relieve()
+    assert not of(ledger, GapClosed)
+    ledger.admit(update(9, at=9_000))
+    assert of(ledger, GapClosed)[0].dropped == 2
+    assert (entries(ledger)[-1].origin, entries(ledger)[-1].epoch) == ("resync", 2)
