@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
@@ -14,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 TIMEOUT: Final = 15.0
 """Seconds for one request."""
@@ -62,9 +63,11 @@ class Survey:
             TopicCollection(list(names)), include_authorized_operations=True, request_timeout=TIMEOUT
         )
         seen = {name: _topic(future) for name, future in asked.items()}
-        readable = [name for name, one in seen.items() if one.exists and "DescribeConfigs" in one.allowed]
-        for name, settings in self._settings(readable).items():
-            seen[name] = seen[name]._replace(settings=settings)
+        # Settings may be seen of topics that are otherwise hidden.
+        there = [name for name, one in seen.items() if one.exists is not False]
+        for name, settings in self._settings(there).items():
+            allowed = seen[name].allowed | {"DescribeConfigs"}
+            seen[name] = seen[name]._replace(settings=settings, allowed=allowed)
         return seen
 
     def group(self, name: str) -> frozenset[str]:
@@ -90,10 +93,21 @@ class Survey:
             return {}
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
         asked = self._client.describe_configs(resources, request_timeout=TIMEOUT)
-        return {
-            resource.name: {key: str(entry.value) for key, entry in future.result().items()}
-            for resource, future in asked.items()
-        }
+        found = {}
+        for resource, future in asked.items():
+            with _denied_left_out():
+                found[resource.name] = {key: str(entry.value) for key, entry in future.result().items()}
+        return found
+
+
+@contextmanager
+def _denied_left_out() -> Iterator[None]:
+    """What these credentials may not know is left out."""
+    try:
+        yield
+    except KafkaException as error:
+        if error.args[0].code() not in (*_DENIED, KafkaError.UNKNOWN_TOPIC_OR_PART):
+            raise
 
 
 def _topic(future: Any) -> Seen:

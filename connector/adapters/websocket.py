@@ -135,11 +135,11 @@ async def run_session(
         error = SourceUnavailable("stopped", reason="restart")
         raise
     finally:
+        # First of all, without a pause: a second cancellation must not keep the gap from being declared.
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         emit(Closed(session_id, getattr(error, "reason", "disconnect"), str(error), proof.through_us, _wall_us()))
-        await asyncio.shield(_shut(socket))
+        await asyncio.shield(_end(socket, tasks))
     return error
 
 
@@ -244,6 +244,11 @@ async def _probe(
         proof.through_us = max(proof.through_us, sent_us)
         emit(Ponged(session_id, sent_us, rtt * 1000))
         await asyncio.sleep(interval)
+
+
+async def _end(socket: ClientConnection, tasks: list[asyncio.Task[None]]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await _shut(socket)
 
 
 async def _shut(socket: ClientConnection) -> None:

@@ -102,7 +102,7 @@ def _denied(grant: Grant, principal: str, *, state: str = "fail") -> Finding:
 
 
 def _differences(admin: Admin, topics: list[Any]) -> Iterator[Finding]:
-    differences = admin.inspect(topics)
+    differences = admin.inspect(topics) if topics else []
     for one in differences:
         text, _, remedy = one.text.partition("; ")
         yield Finding("fail" if one.fatal else "warn", "topics", text, remedy, 4 if one.fatal else 0)

@@ -232,11 +232,13 @@ class Ledger:
         position.held = update
 
     def _drop(self, rejected: Rejected) -> None:
+        """No room for a dead letter: its series, or all if it names none, have a gap until a value after it."""
         self.dropped += 1
-        for series in rejected.series:
+        for series in rejected.series or tuple(self.positions):
             position = self.positions.get(series)
             if position is not None:
                 self._open(position, OpenGap(self._since(rejected.received_us), "overflow", rejected.reason))
+                self._give_up(position)
 
     # Gaps.
 

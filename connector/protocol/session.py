@@ -100,6 +100,11 @@ class Session:
         return frozenset(self._wanted.values()).intersection(self._subscriptions.held)
 
     @property
+    def held(self) -> frozenset[Series]:
+        """What the source sends as far as we know, wanted or not."""
+        return frozenset(self._subscriptions.held)
+
+    @property
     def unconfirmed(self) -> frozenset[Series]:
         """Wanted series without a value in this session."""
         return frozenset(self._wanted.values()) - self.active

@@ -56,8 +56,12 @@ class Follower:
         self._ever_opened = False
         self._session: Session | None = None
         self._changed = asyncio.Event()
+        self._left: set[Series] = set()
+        """Unsubscribed on the open session: older values of them may still be on their way."""
         self._holder: asyncio.Task[ConnectorError] | None = None
         """The task whose session is the open one."""
+        self._current: asyncio.Task[ConnectorError] | None = None
+        """The task that `run` waits for: its session may be open, or not yet."""
         self._successor: asyncio.Task[ConnectorError] | None = None
 
     async def run(self) -> None:
@@ -67,11 +71,12 @@ class Follower:
             ConfigError, SourceRejected: before any session was ever open.
         """
         while True:
-            await self._wanted.wait()
-            task, self._successor = self._successor, None
-            if task is None:
+            if self._successor is None:
+                await self._wanted.wait()
+            if self._successor is None:
                 await self._budget.acquire()
-                task = self._open(self._nothing)
+            task, self._successor = self._successor or self._open(self._nothing), None
+            self._current = task
             began = time.monotonic()
             error = await self._outcome(task)
             if self._holder is task:
@@ -82,13 +87,18 @@ class Follower:
                 self._backoff.reset()
             await self._pause(error)
 
-    def subscribe(self, series: Sequence[Series]) -> None:
-        """More to follow. What the open session asked for before gets no new snapshot: that takes a new session."""
+    def subscribe(self, series: Sequence[Series], *, anew: bool = False) -> None:
+        """More to follow.
+
+        What the open session unsubscribed before may still have older values on their way: it takes a new session.
+        ``anew``: so does what it asked for before, since only a new session brings snapshots.
+        """
         if self._pipeline.followed:
             self._wanted.set()
         if self._session is None or not series:
             return
-        if self._session.subscribed.isdisjoint(series):
+        known = self._left.union(self._session.subscribed) if anew else self._left - self._session.held
+        if known.isdisjoint(series):
             self._pipeline.subscribe(series)
             self._session.subscribe(series)
             self._changed.set()
@@ -99,6 +109,7 @@ class Follower:
         """Less to follow."""
         if self._session is not None and series:
             self._session.unsubscribe(series)
+            self._left.update(series)
             self._changed.set()
         if not self._pipeline.followed:
             self._wanted.clear()
@@ -115,11 +126,13 @@ class Follower:
         taken_over = asyncio.Event()
 
         async def take_over() -> None:
-            old = self._holder
             self._successor = successor
-            if old is not None:
-                old.cancel()
-                await asyncio.wait([old])
+            both = dict.fromkeys((self._current, self._holder))
+            older = [task for task in both if task is not None and not task.done()]
+            for task in older:
+                task.cancel()
+            if older:
+                await asyncio.wait(older)
             taken_over.set()
 
         successor = self._open(take_over)
@@ -139,6 +152,11 @@ class Follower:
 
     def _opened(self, session: Session, changed: asyncio.Event) -> None:
         self._ever_opened = True
+        self._left.clear()
+        # What is followed may have changed during the handshake; nothing was asked for yet.
+        followed = self._pipeline.followed
+        session.unsubscribe(session.unconfirmed.difference(followed))
+        session.subscribe(followed)
         self._session = session
         self._changed = changed
         self._holder = asyncio.current_task()

@@ -168,7 +168,7 @@ class Supervisor:
 
     def _attach(self, publisher: Publisher) -> None:
         self._pipeline.attach(publisher)
-        self._follower.subscribe(self._pipeline.series_of(publisher.shard))
+        self._follower.subscribe(self._pipeline.series_of(publisher.shard), anew=True)
 
     def _detach(self, publisher: Publisher) -> None:
         self._pipeline.detach(publisher)
