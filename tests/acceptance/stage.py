@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -20,10 +21,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient, topic_subject_name_strategy
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+
+from connector.adapters.admin import Admin, topics_of
+from connector.adapters.registry import SchemaRegistry
+from connector.adapters.schema_files import by_topic
+from connector.cli.provision import metrics_topics
+from connector.config import load
 
 COMMAND = [sys.executable, "-m", "connector"]
 
@@ -58,7 +65,7 @@ class Journal(NamedTuple):
         return [line for line in self.frames if line["kind"] == kind]
 
 
-def wait_until(condition, seconds=30.0, what="condition"):
+def wait_until(condition, seconds=60.0, what="condition"):
     """Poll until the condition gives something true."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -82,6 +89,7 @@ class Stage:
     emulator_options: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    tls: bool = False
 
     def __post_init__(self):
         self.prefix = f"t{uuid.uuid4().hex[:10]}"
@@ -103,6 +111,7 @@ class Stage:
         command = [
             *COMMAND, "emulate", "--port=0", "--json", f"--journal={self.journal_file}",
             f"--departments={self.departments}", *rate, *switches, *self.emulator_options,
+            *([f"--tls={self.folder / 'tls'}"] if self.tls else []),
         ]  # fmt: skip
         self.emulator = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log("emulator"), text=True)
         self.processes.append(self.emulator)
@@ -115,7 +124,8 @@ class Stage:
         """Steer the emulator."""
         url = f"{self.ready['control']}/{command}"
         data = None if command == "stats" else json.dumps(arguments).encode()
-        with urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=10) as answer:
+        trust = ssl.create_default_context(cafile=self.ready["ca"]) if self.tls else None
+        with urllib.request.urlopen(urllib.request.Request(url, data=data), timeout=10, context=trust) as answer:
             return json.load(answer)
 
     def write_config(self, **overrides):
@@ -130,6 +140,7 @@ class Stage:
                 "subscribe_rate": 2000,
                 "backoff": {"initial": "50ms", "maximum": "500ms"},
                 "auth_backoff": "500ms",
+                "probe_interval": "250ms",
             },
             "subscriptions": [
                 {
@@ -146,6 +157,8 @@ class Stage:
             },
             "topics": {"prefix": self.prefix},
             "registry": {"urls": [self.registry]},
+            "heartbeat": {"interval": "250ms"},
+            "http": {"port": 0},
             "guarantee": "best-effort",
             "log": {"format": "json", "level": "debug"},
         }
@@ -169,7 +182,12 @@ class Stage:
         return done
 
     def provision(self):
-        self.command("provision", "--config", str(self.config_file))
+        """What `provision` does, without a process for it."""
+        config = load(self.config_file, self.environment)
+        metrics = metrics_topics(config)
+        Admin(config.kafka, strict=False).provision(topics_of(config, metrics))
+        with SchemaRegistry(config.registry) as registry:
+            registry.register_all(by_topic(config.names, metrics))
         return self
 
     def start_connector(self, name="connector", module="connector", **environment):
@@ -180,8 +198,8 @@ class Stage:
         self.processes.append(process)
         return process
 
-    def stop(self, process, timeout=15):
-        """SIGTERM; the exit code."""
+    def stop(self, process, timeout=30):
+        """SIGTERM; the exit code. The time is a ceiling for a hang, not a measure."""
         process.send_signal(signal.SIGTERM)
         return process.wait(timeout)
 
@@ -233,17 +251,22 @@ class Stage:
         """Update frames sent so far, by the emulator's own count."""
         return self.control("stats")
 
-    def settle(self, seconds=30):
-        """Let the world stand still, then wait until the topic no longer grows and a heartbeat has passed it."""
+    def settle(self, seconds=60):
+        """Let the world stand still, then wait until a heartbeat of every partition has passed it."""
         self.control("pause")
-        time.sleep(0.3)
+        time.sleep(0.1)
         quiet = time.time() * 1000
-
-        def passed():
-            beats = [message.value["complete_through"] for message in self.read("heartbeats")]
-            return beats and max(beat if isinstance(beat, int) else beat.timestamp() * 1000 for beat in beats) > quiet
-
-        wait_until(passed, seconds, "a heartbeat after the last update")
+        consumer = new_consumer(self.kafka)
+        behind = partitions_of(consumer, self.topics["heartbeats"])
+        consumer.assign([TopicPartition(self.topics["heartbeats"], number, OFFSET_END) for number in behind])
+        deadline = time.monotonic() + seconds
+        while behind and time.monotonic() < deadline:
+            message = consumer.poll(0.1)
+            # The timestamp of a heartbeat is its complete_through.
+            if message is not None and not message.error() and message.timestamp()[1] > quiet:
+                behind.discard(message.partition())
+        consumer.close()
+        assert not behind, f"not within {seconds} s: heartbeats of partitions {behind}: {self.log()[-2000:]}"
 
 
 def merge(into, other):
@@ -254,9 +277,9 @@ def merge(into, other):
             into[key] = value
 
 
-def read_topic(kafka, decode, topic, isolation="read_committed"):
-    """An independent reader: ends on real partition ends."""
-    consumer = Consumer(
+def new_consumer(kafka, isolation="read_committed"):
+    """An independent reader that assigns its partitions itself."""
+    return Consumer(
         {
             "bootstrap.servers": kafka,
             "group.id": f"read-{uuid.uuid4().hex}",
@@ -264,12 +287,21 @@ def read_topic(kafka, decode, topic, isolation="read_committed"):
             "auto.offset.reset": "earliest",
             "isolation.level": isolation,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,
         }
     )
+
+
+def partitions_of(consumer, topic):
+    return set(consumer.list_topics(topic, timeout=20).topics[topic].partitions)
+
+
+def read_topic(kafka, decode, topic, isolation="read_committed"):
+    """An independent reader: ends on real partition ends."""
+    consumer = new_consumer(kafka, isolation)
     context = SerializationContext(topic, MessageField.VALUE)
-    partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
     open_ends = {}
-    for number in partitions:
+    for number in partitions_of(consumer, topic):
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=20)
         if high > low:
             open_ends[number] = high
@@ -277,7 +309,7 @@ def read_topic(kafka, decode, topic, isolation="read_committed"):
     found = defaultdict(list)
     deadline = time.monotonic() + 60
     while open_ends and time.monotonic() < deadline:
-        for message in consumer.consume(500, 0.2):
+        for message in consumer.consume(2000, 0.05):
             if message.error():
                 assert message.error().code() == KafkaError._PARTITION_EOF, message.error()
                 if message.offset() >= open_ends.get(message.partition(), 0):

@@ -237,8 +237,8 @@ def test_check_of_secrets(command, configuration, monkeypatch):
     ],
 )
 def test_check_of_the_source(command, configuration, monkeypatch, token, departments, code, expected):
-    monkeypatch.setattr("connector.cli.preflight._topics", lambda _: [])
-    monkeypatch.setattr("connector.cli.preflight._schemas", lambda _: [])
+    monkeypatch.setattr("connector.cli.preflight._topics", lambda *_: [])
+    monkeypatch.setattr("connector.cli.preflight._schemas", lambda *_: [])
     subscriptions = [{"metrics": ["chats.*"], "windows": [30], "departments": departments}]
     with emulator() as port:
         file = configuration(port=port, token=token, subscriptions=subscriptions)
@@ -249,8 +249,8 @@ def test_check_of_the_source(command, configuration, monkeypatch, token, departm
 
 
 def test_check_of_a_cold_source(command, configuration, monkeypatch):
-    monkeypatch.setattr("connector.cli.preflight._topics", lambda _: [])
-    monkeypatch.setattr("connector.cli.preflight._schemas", lambda _: [])
+    monkeypatch.setattr("connector.cli.preflight._topics", lambda *_: [])
+    monkeypatch.setattr("connector.cli.preflight._schemas", lambda *_: [])
     with emulator(cold=True) as port:
         code, out, _ = command("check", "-c", configuration(port=port))
     assert code == 0

@@ -125,12 +125,12 @@ class Cluster:
 
 def registered(registry, topic, name):
     text = (SCHEMAS / f"{name}.avsc").read_text()
-    request = urllib.request.Request(  # noqa: S310 - the registry of the tests
+    request = urllib.request.Request(
         f"{registry}/subjects/{topic}-value/versions",
         data=json.dumps({"schema": text}).encode(),
         headers={"Content-Type": "application/vnd.schemaregistry.v1+json"},
     )
-    with urllib.request.urlopen(request) as answer:  # noqa: S310 - same
+    with urllib.request.urlopen(request) as answer:
         return json.load(answer)["id"], fastavro.parse_schema(json.loads(text))
 
 
