@@ -332,7 +332,7 @@ def mutate(rng, frame, corpus):
 
 def mutants(seed):
     """Inputs without end, ever the same for a seed."""
-    rng = random.Random(seed)  # noqa: S311  reproducible, not secret
+    rng = random.Random(seed)
     corpus = seeds()
     yield from corpus
     while True:

@@ -168,7 +168,12 @@ class LogObserver:
     """Writes events as log lines."""
 
     def __init__(self, account: str) -> None:
-        self._log = structlog.get_logger().bind(account=account)
+        self._account = account
+
+    @property
+    def _log(self) -> Any:
+        """Bound anew for each line: a reload may have changed the level."""
+        return structlog.get_logger().bind(account=self._account)
 
     def waiting(self, message: str, seconds: float) -> None:
         """Nothing can start yet; the next try follows in ``seconds``."""

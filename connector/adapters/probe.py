@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from connector.adapters.log import kafka_logger
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -36,6 +38,7 @@ class Probe:
                 "transaction.timeout.ms": int(TIMEOUT * 1000),
                 "linger.ms": 0,
                 "log_level": 0,
+                "logger": kafka_logger(),
                 "error_cb": _ignored,
                 "on_delivery": self._delivered,
             }
@@ -62,11 +65,10 @@ class Probe:
         self._producer.begin_transaction()
         self._producer.produce(topic, b"", b"check", partition)
         self._producer.flush(TIMEOUT)
-        if self._refused is not None:
-            refused, self._refused = self._refused, None
-            self._producer.abort_transaction(TIMEOUT)
-            raise KafkaException(refused)
+        # After a refused record this raises the reason, and never commits.
         self._producer.commit_transaction(TIMEOUT)
+        if self._refused is not None:
+            raise KafkaException(self._refused)
         return time.monotonic() - began
 
     def _delivered(self, error: KafkaError | None, _message: Message) -> None:

@@ -14,6 +14,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
+from connector.adapters.log import kafka_logger
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -55,7 +57,8 @@ class Survey:
 
     def __init__(self, properties: Mapping[str, Any]) -> None:
         # What goes wrong is raised; its log lines would only repeat it.
-        self._client = AdminClient({**properties, "log_level": 0})
+        settings: dict[str, Any] = {**properties, "log_level": 0, "logger": kafka_logger()}
+        self._client = AdminClient(settings)
 
     def topics(self, names: Sequence[str]) -> dict[str, Seen]:
         """Each topic: whether it is there, how it is kept, what is allowed on it."""

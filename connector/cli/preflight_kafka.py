@@ -67,7 +67,7 @@ def _cluster(config: Config, metrics: tuple[str, ...], admin: Admin, *, probe: b
     yield from _differences(admin, visible)
     yield from _durability(config, {name: one for name, one in seen.items() if one.exists})
     yield from _transactions(config, survey)
-    if probe and seen[config.names.control].exists:
+    if probe and seen[config.names.control].exists is not False:
         yield from _probe(config, grants)
 
 

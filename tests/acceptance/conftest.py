@@ -30,7 +30,7 @@ class Stages:
 
     def __call__(self, **options):
         folder = self._folder / str(len(self._made))
-        folder.mkdir()
+        folder.mkdir(parents=True)
         stage = Stage(folder, *self._servers, **options)
         self._made.append(stage)
         stage.start_emulator()
@@ -64,7 +64,7 @@ class Rehearsal:
         self._threads.shutdown()
 
     def _perform(self, item):
-        with contextlib.closing(self._make_stages()) as stages:
+        with contextlib.closing(self._make_stages(item)) as stages:
             self._running.add(stages)
             try:
                 item.obj(make_stage=stages, **parameters(item))
@@ -87,7 +87,8 @@ def needs_stages_only(item):
 @pytest.fixture(scope="session")
 def rehearsal(request, kafka_bootstrap, registry_url, tmp_path_factory):
     items = [item for item in request.session.items if needs_stages_only(item)]
-    running = Rehearsal(items, lambda: Stages(tmp_path_factory.mktemp("stage"), kafka_bootstrap, registry_url))
+    folder = tmp_path_factory.mktemp("rehearsal")
+    running = Rehearsal(items, lambda item: Stages(folder / str(items.index(item)), kafka_bootstrap, registry_url))
     yield running
     running.close()
 

@@ -17,8 +17,7 @@ import urllib.request
 import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, TopicPartition
@@ -31,6 +30,9 @@ from connector.adapters.registry import SchemaRegistry
 from connector.adapters.schema_files import by_topic
 from connector.cli.provision import metrics_topics
 from connector.config import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "connector"]
 
@@ -202,6 +204,12 @@ class Stage:
         """SIGTERM; the exit code. The time is a ceiling for a hang, not a measure."""
         process.send_signal(signal.SIGTERM)
         return process.wait(timeout)
+
+    def alive(self):
+        """True; a process that ended by an error of its own fails the test at once, with its last words."""
+        ended = [process.args for process in self.processes if (process.poll() or 0) > 0]
+        assert not ended, f"{ended} ended: {self.log()[-2000:]}"
+        return True
 
     def close(self):
         for process in reversed(self.processes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
@@ -92,7 +93,7 @@ def check_gaps(journal_values, metrics, gaps):
     for message in metrics:
         by_series[message.value["series"]].append(message.value)
     for series, values in by_series.items():
-        for before, after in zip(values, values[1:], strict=False):
+        for before, after in itertools.pairwise(values):
             for epoch in range(before["epoch"] + 1, after["epoch"] + 1):
                 if (series, epoch) not in final:
                     findings.append(f"{series}: epoch {epoch} without a final gap")
@@ -108,7 +109,7 @@ def check_heartbeats(heartbeats, partitions):
     if set(by_partition) != set(range(partitions)):
         findings.append(f"heartbeats only in partitions {sorted(by_partition)}")
     for messages in by_partition.values():
-        for before, after in zip(messages, messages[1:], strict=False):
+        for before, after in itertools.pairwise(messages):
             if after.value["heartbeat_seq"] != before.value["heartbeat_seq"] + 1:
                 findings.append(f"heartbeat_seq {before.value['heartbeat_seq']} then {after.value['heartbeat_seq']}")
             if after.timestamp < before.timestamp:
