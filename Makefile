@@ -15,7 +15,7 @@ PIP := pip install --quiet --disable-pip-version-check
 ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")
 
 .DEFAULT_GOAL := test
-.PHONY: test $(TIERS) deps lint format fuzz lock demo ci-cold clean
+.PHONY: test $(TIERS) deps lint format fuzz kills faults-long lock demo ci-cold clean
 
 test:
 	@$(PYTHON) tests/run_tier.py all
@@ -64,6 +64,11 @@ demo: $(DEMO_VENV)/.stamp
 
 fuzz: $(VENV)/.stamp
 	$(BIN)/python tests/fuzz_decode.py --runs $(RUNS) --seed $(SEED)
+
+# Run once and reported, never in CI; a second call goes on where the results file ends.
+N ?= 200
+kills faults-long: deps
+	PYTHONPATH=tests $(BIN)/python -m faults.long $(if $(filter kills,$@),kills --runs $(N),faults)
 
 ci-cold:
 	@set -e; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 
@@ -100,7 +99,7 @@ def test_a_configmap_swap_is_noticed(make_stage):
     streaming(stage, 20)
     swap = stage.folder / "..swap"
     swap.symlink_to(folders[1])
-    os.replace(swap, data)
+    swap.replace(data)
     wait_until(lambda: "reloaded" in stage.log(), 20, stage.log())
     streaming(stage, 20)
     stage.settle()

@@ -94,9 +94,10 @@ def check_gaps(journal_values, metrics, gaps):
         by_series[message.value["series"]].append(message.value)
     for series, values in by_series.items():
         for before, after in itertools.pairwise(values):
-            for epoch in range(before["epoch"] + 1, after["epoch"] + 1):
-                if (series, epoch) not in final:
-                    findings.append(f"{series}: epoch {epoch} without a final gap")
+            steps = range(before["epoch"] + 1, after["epoch"] + 1)
+            findings += [
+                f"{series}: epoch {epoch} without a final gap" for epoch in steps if (series, epoch) not in final
+            ]
     return findings
 
 
