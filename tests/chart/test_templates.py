@@ -1,0 +1,613 @@
+"""What the chart renders. The numbers are those of the acceptance checks in helm/README.md."""
+
+from __future__ import annotations
+
+import copy
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import pytest
+import yaml
+from chart.render import (
+    CASES,
+    CHART,
+    CUSTOM,
+    MINIMAL,
+    MINORS,
+    canonical,
+    containers,
+    documents,
+    engine,
+    helm_run,
+    invalid,
+    notes,
+    one,
+    pod_specs,
+    rendered,
+    template,
+    values_of,
+)
+
+from connector.adapters.admin import topics_of
+from connector.config import load
+
+GOLDEN = Path(__file__).parent / "golden"
+IDS = [case.name.removesuffix("-values.yaml") for case in CASES]
+MAJORS = (3, 4)
+
+
+def minimal(**changes):
+    return {**values_of(MINIMAL), **changes}
+
+
+def refused(values, name="rel"):
+    """The message with which these values are refused."""
+    import helm_python
+
+    with pytest.raises(helm_python.HelmError) as caught:
+        engine(values, name)
+    return str(caught.value)
+
+
+# 1
+
+
+@pytest.mark.parametrize("major", MAJORS)
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_01_lint(case, major):
+    done = helm_run("lint", CHART, "--strict", "-f", case, major=major)
+    assert done.code == 0, done.output + done.error
+    assert "0 chart(s) failed" in done.output
+    assert "[WARNING]" not in done.output + done.error
+
+
+# 2
+
+
+@pytest.mark.parametrize("major", MAJORS)
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("relicas=3", "relicas"),
+        ("config.kafka.bootstrapServer=x", "bootstrapServer"),
+        ("probes.readines.x=1", "readines"),
+        ("config.instance=x", "instance"),
+        ("config.guarantee=demo", "guarantee"),
+        ("service=null", "service"),
+        ("monitoring.podMonitor.labels.app\\.kubernetes\\.io/name=x", "app.kubernetes.io/name"),
+    ],
+)
+def test_02_unknown_and_missing_values_are_refused(setting, named, major):
+    done = template("--set", setting, major=major)
+    assert done.code != 0
+    assert named in done.error
+
+
+@pytest.mark.parametrize("major", MAJORS)
+def test_02_what_parent_charts_inject_is_accepted(major):
+    assert template("--set", "global.cattle.x=1", "--set", "enabled=true", major=major).code == 0
+
+
+# 3
+
+
+def test_03_readme_and_schema_are_generated():
+    done = subprocess.run(
+        [sys.executable, CHART / "generate.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_03_every_value_is_described():
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text())
+    for path, part in leaves(schema):
+        assert part.get("description") or path[0] in ("podSecurityContext", "securityContext"), path
+
+
+def leaves(schema, path=()):
+    for name, part in schema["properties"].items():
+        if path == () and name == "config":
+            continue
+        if "properties" in part and name != "resources":
+            yield from leaves(part, (*path, name))
+        else:
+            yield (*path, name), part
+
+
+RICH = {
+    **values_of(CHART / "ci" / "full-monitoring-values.yaml"),
+    "replicas": 3,
+    "persistence": {"enabled": True},
+    "podDisruptionBudget": {"enabled": True},
+    "secrets": {
+        "source": {"existingSecret": "a"},
+        "http": {"existingSecret": "a"},
+        "kafka": {"existingSecret": "a"},
+        "kafkaTls": {"existingSecret": "a"},
+        "schemaRegistry": {"existingSecret": "a", "keys": {"password": "", "token": "token"}},
+    },
+    "provision": {
+        "kafka": {"existingSecret": "b"},
+        "schemaRegistry": {"existingSecret": "b", "keys": {"password": "", "token": "token"}},
+    },
+}
+HOOK = {**RICH, "provision": {**RICH["provision"], "mode": "hook"}}
+STRIMZI = {**RICH, "provision": {**RICH["provision"], "mode": "strimzi", "strimzi": {"cluster": "main"}}}
+PLAIN = {**values_of(MINIMAL)}
+OAUTH = {**values_of(CHART / "ci" / "hook-values.yaml")}
+SASL = {**values_of(CHART / "ci" / "sasl-tls-values.yaml")}
+BASES = (RICH, PLAIN, HOOK, STRIMZI, OAUTH, SASL)
+OTHER = {
+    "existingConfigMap": "x",
+    "config": {"account": "other"},
+    "replicas": 4,
+    "image.digest": "sha256:" + "0" * 64,
+    "image.pullPolicy": "Always",
+    "secrets.reload": "rollout",
+    "provision.mode": "none",
+    "persistence.size": "6Gi",
+    "persistence.accessModes": ["ReadWriteMany"],
+    "persistence.retention.whenDeleted": "Delete",
+    "persistence.retention.whenScaled": "Delete",
+    "http.host": "::",
+    "service.type": "NodePort",
+    "podDisruptionBudget.maxUnavailable": 2,
+    "podDisruptionBudget.minAvailable": 1,
+    "monitoring.podMonitor.interval": "10s",
+    "monitoring.podMonitor.scrapeTimeout": "5s",
+    "monitoring.prometheusRule.runbookBase": "https://example.com",
+    "monitoring.prometheusRule.exclude": ["ZendeskChatGone"],
+    "monitoring.prometheusRule.overrides": {"ZendeskChatGone": {"for": "1h"}},
+    "networkPolicy.enabled": False,
+    "topologySpreadConstraints": [],
+    "imagePullSecrets": [{"name": "x"}],
+    "accessModes": ["ReadWriteMany"],
+    "extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}],
+    "extraEnv": [{"name": "X", "value": "y"}],
+    "initContainers": [{"name": "x", "image": "y"}],
+    "extraContainers": [{"name": "x", "image": "y"}],
+}
+WITHOUT_EFFECT = {
+    ("global",): "read by parent charts only",
+    ("enabled",): "the condition of a parent chart",
+}
+
+
+def other_value(path, value):
+    known = OTHER.get(".".join(path))
+    if known is not None:
+        return known
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, dict):
+        return {**value, "x": "y"} if path[-1] != "resources" else {"limits": {"memory": "1Gi"}}
+    if isinstance(value, list):
+        return [*value, {"name": "x"}]
+    return "other" if not value else value + "-other"
+
+
+def put(values, path, value):
+    changed = copy.deepcopy(values)
+    at = changed
+    for part in path[:-1]:
+        at = at.setdefault(part, {})
+    at[path[-1]] = value
+    return changed
+
+
+def test_03_every_value_changes_the_render():
+    schema = yaml.safe_load((CHART / "values.schema.json").read_text())
+    defaults = yaml.safe_load((CHART / "values.yaml").read_text())
+    idle = []
+    for path, _ in leaves(schema):
+        if path in WITHOUT_EFFECT:
+            continue
+        value = defaults
+        for part in path:
+            value = value.get(part) if value else None
+        if not any(differs(number, path, other_value(path, value)) for number in range(len(BASES))):
+            idle.append(".".join(path))
+    assert idle == [], "\n".join(idle)
+
+
+@cache
+def base_render(number):
+    return canonical(engine(BASES[number]))
+
+
+def differs(number, path, value):
+    import helm_python
+
+    changed = put(BASES[number], path, value)
+    if path[-1] == "minAvailable":
+        changed = put(changed, (*path[:-1], "maxUnavailable"), None)
+    if path == ("existingConfigMap",):
+        changed["config"] = {}
+    try:
+        return canonical(engine(changed)) != base_render(number)
+    except helm_python.HelmError:
+        return False
+
+
+# 4 and 5
+
+
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_04_05_every_version_renders_the_same_and_is_valid(case):
+    runs = list(product(MAJORS, MINORS))
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda run: rendered("--kube-version", run[1], values=case, major=run[0]), runs))
+    first = canonical(results[0])
+    golden = GOLDEN / f"{case.name.removesuffix('-values.yaml')}.json"
+    assert first == golden.read_text().rstrip("\n"), f"{golden.name} differs; look at it, then make chart"
+    for (major, minor), found in zip(runs, results, strict=True):
+        assert canonical(found) == first, (major, minor)
+    for minor in MINORS:
+        assert [text for document in results[0] if (text := invalid(document, minor))] == [], minor
+
+
+def test_05_06_a_typo_fails_the_gate():
+    found = rendered(values=CHART / "ci" / "full-monitoring-values.yaml")
+    deployment = one(found, "Deployment")
+    deployment["spec"]["replica"] = 2
+    assert "replica" in invalid(deployment, "1.37")
+    monitor = one(found, "PodMonitor")
+    monitor["spec"]["podMetricsEndpoints"][0]["intervall"] = "1s"
+    assert "intervall" in invalid(monitor, "1.37")
+    rule = one(found, "PrometheusRule")
+    rule["spec"]["groups"][0]["rules"][0]["fors"] = "1m"
+    assert "fors" in invalid(rule, "1.37")
+    topic = rendered(values=CHART / "ci" / "strimzi-values.yaml")
+    topic = next(document for document in topic if document["kind"] == "KafkaTopic")
+    topic["spec"]["partition"] = 1
+    assert "partition" in invalid(topic, "1.37")
+
+
+def test_06_every_custom_resource_has_a_schema():
+    found = [document for case in CASES for document in engine(values_of(case))]
+    kinds = {document["kind"] for document in found if "." in document["apiVersion"].partition("/")[0]}
+    assert kinds - {"NetworkPolicy"} == CUSTOM
+
+
+# 9
+
+
+@pytest.mark.parametrize("name", ["123", "y", "on", "1e3", "null", "a" * 53, "a" * 30 + "-zendesk-chat-kafka"])
+@pytest.mark.parametrize("case", ["full-monitoring", "statefulset", "hook", "strimzi"])
+def test_09_hostile_names(name, case):
+    for document in rendered(values=CHART / "ci" / f"{case}-values.yaml", name=name):
+        assert re.fullmatch(r"[a-z]([-a-z0-9.]{0,61}[a-z0-9])?", document["metadata"]["name"])
+        assert len(document["metadata"]["name"]) <= (52 if document["kind"] in ("StatefulSet", "Deployment") else 63)
+        for text in texts(document):
+            assert isinstance(text, str), (document["kind"], text)
+        assert invalid(document, "1.37") is None
+
+
+def texts(document):
+    """Every label, annotation and selector, wherever it is."""
+    if isinstance(document, list):
+        for part in document:
+            yield from texts(part)
+    if isinstance(document, dict):
+        for key, part in document.items():
+            if key in ("labels", "annotations", "matchLabels", "nodeSelector") and isinstance(part, dict):
+                yield from part
+                yield from part.values()
+            else:
+                yield from texts(part)
+
+
+def test_09_long_overrides_leave_room_for_suffixes():
+    case = CHART / "ci" / "hostile-names-values.yaml"
+    found = rendered(values=case, name="y")
+    assert one(found, "Deployment")["metadata"]["name"] == "a234567890" + "1234567890" * 4 + "12"
+    assert one(found, "ConfigMap", "-config")["metadata"]["name"].endswith("12-config")
+    for document in found:
+        assert all(isinstance(text, str) for text in texts(document))
+    config = yaml.safe_load(one(found, "ConfigMap", "-config")["data"]["config.yaml"])
+    assert config["account"] == "123"
+    assert config["subscriptions"][0]["departments"] == ["null", 99999999999999]
+
+
+# 10 and 11
+
+
+def test_10_11_no_secret_is_ever_rendered():
+    for case in CASES:
+        assert not any(document["kind"] == "Secret" for document in engine(values_of(case)))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"kafka": {"properties": {"sasl.password": "canary"}}},
+        {"kafka": {"properties": {"ssl.key.pem": "canary"}}},
+        {"kafka": {"properties": {"sasl.oauthbearer.client.secret": "canary"}}},
+        {"registry": {"urls": ["https://user:canary@registry"]}},
+        {"registry": {"basic": {"username": "u", "password": "canary"}}},
+        {"source": {"url": "wss://user:canary@host/stream"}},
+        {"source": {"token": "canary"}},
+        {"http": {"token": "canary"}},
+    ],
+    ids=str,
+)
+def test_10_an_inline_password_is_refused_and_not_repeated(config):
+    values = minimal()
+    for section, content in config.items():
+        values["config"].setdefault(section, {}).update(content)
+    assert "valid" not in refused(values) or "canary" not in refused(values).replace(":canary@", "")
+
+
+def test_11_secrets_are_files_with_remapped_keys():
+    found = engine(values_of(CHART / "ci" / "sasl-tls-values.yaml"))
+    spec = one(found, "Deployment")["spec"]["template"]["spec"]
+    run, provision = spec["containers"][0], spec["initContainers"][0]
+    root = "/etc/zendesk-chat-kafka/secrets"
+    assert files(run) == {
+        "ZCK_SOURCE__TOKEN_FILE": f"{root}/source/access-token",
+        "ZCK_SOURCE__CA_FILE": f"{root}/source/proxy-ca.pem",
+        "ZCK_HTTP__TOKEN_FILE": f"{root}/http/password",
+        "ZCK_KAFKA__PROPERTY_FILES__SASL_USERNAME": f"{root}/kafka/user",
+        "ZCK_KAFKA__PROPERTY_FILES__SASL_PASSWORD": f"{root}/kafka/password",
+        "ZCK_KAFKA__PROPERTY_FILES__SSL_CA_PEM": f"{root}/kafka-tls/ca.crt",
+        "ZCK_REGISTRY__BASIC__PASSWORD_FILE": f"{root}/registry/password",
+        "ZCK_REGISTRY__CA_FILE": f"{root}/registry/ca.crt",
+    }
+    own = files(provision)
+    assert own["ZCK_KAFKA__PROPERTY_FILES__SASL_PASSWORD"] == f"{root}/provision-kafka/password"
+    assert own["ZCK_REGISTRY__BASIC__PASSWORD_FILE"] == f"{root}/provision-registry/password"
+    assert "secret-provision-kafka" not in {mount["name"] for mount in run["volumeMounts"]}
+    for volume in spec["volumes"]:
+        assert volume.get("secret", {}).get("defaultMode", 0o440) <= 0o440
+    for container in containers(spec):
+        assert "subPath" not in str(container)
+        assert "secretKeyRef" not in str(container)
+
+
+def files(container):
+    return {one["name"]: one["value"] for one in container["env"] if "FILE" in one["name"]}
+
+
+def test_11_every_mounted_file_is_configured_and_the_other_way_round():
+    for case in CASES:
+        for _, spec in pod_specs(engine(values_of(case))):
+            offered = {
+                f"/etc/zendesk-chat-kafka/secrets/{volume['name'].removeprefix('secret-')}/{item['path']}"
+                for volume in spec["volumes"]
+                if "secret" in volume
+                for item in volume["secret"]["items"]
+            }
+            ours = [one for one in containers(spec) if one["name"].startswith("zendesk-chat-kafka")]
+            assert {path for one in ours for path in files(one).values()} == offered
+
+
+# 12
+
+
+def checksum(*arguments, values=MINIMAL):
+    pod = one(rendered(*arguments, values=values), "Deployment")["spec"]["template"]
+    return canonical([{"kind": "", "metadata": {"name": ""}, "pod": pod}])
+
+
+def test_12_only_the_configuration_rolls_the_pods():
+    before = checksum()
+    assert checksum("--set", "config.log.level=debug") != before
+    for same in (
+        "service.annotations.a=b",
+        "monitoring.podMonitor.labels.a=b",
+        "replicas=5",
+        "podDisruptionBudget.enabled=false",
+        "commonLabels.a=b",
+        "workloadAnnotations.a=b",
+        "monitoring.prometheusRule.enabled=true",
+    ):
+        assert checksum("--set", same) == before, same
+
+
+# 13
+
+
+def test_13_a_new_version_keeps_what_cannot_change(tmp_path):
+    import shutil
+
+    newer = tmp_path / "zendesk-chat-kafka"
+    shutil.copytree(CHART, newer)
+    text = (newer / "Chart.yaml").read_text()
+    (newer / "Chart.yaml").write_text(text.replace("0.1.0", "0.2.0"))
+    case = CHART / "ci" / "statefulset-values.yaml"
+    old, new = rendered(values=case), rendered(values=case, chart=newer)
+    for key in ("selector", "volumeClaimTemplates", "serviceName", "podManagementPolicy"):
+        assert one(old, "StatefulSet")["spec"][key] == one(new, "StatefulSet")["spec"][key]
+    assert canonical(old) == canonical(new).replace("0.2.0", "0.1.0")
+
+
+def test_13_claims_and_selectors_carry_no_common_labels():
+    found = engine(minimal(persistence={"enabled": True}, commonLabels={"team": "x"}))
+    spec = one(found, "StatefulSet")["spec"]
+    assert "labels" not in spec["volumeClaimTemplates"][0]["metadata"]
+    assert "team" not in spec["selector"]["matchLabels"]
+
+
+# 14
+
+
+def test_14_replicas():
+    assert "replicas" not in one(engine(minimal(replicas=None)), "Deployment")["spec"]
+    assert any(document["kind"] == "PodDisruptionBudget" for document in engine(minimal(replicas=None)))
+    assert not any(document["kind"] == "PodDisruptionBudget" for document in engine(minimal(replicas=1)))
+    assert "replicas is below 2" in notes(minimal(replicas=1))
+    assert "replicas is below 2" not in notes(minimal(replicas=2))
+
+
+def test_14_one_replica_has_no_alert_about_standbys():
+    names = {rule["alert"] for rule in alerts(minimal(replicas=1, monitoring={"prometheusRule": {"enabled": True}}))}
+    assert "ZendeskChatNoStandby" not in names
+    names = {rule["alert"] for rule in alerts(minimal(monitoring={"prometheusRule": {"enabled": True}}))}
+    assert "ZendeskChatNoStandby" in names
+
+
+def alerts(values):
+    return one(engine(values), "PrometheusRule")["spec"]["groups"][0]["rules"]
+
+
+# 15
+
+
+def test_15_all_mistakes_in_one_message():
+    message = refused(
+        {
+            "config": {
+                "account": "a",
+                "source": {"token_file": "/x", "oauth": {"client_id": "1"}},
+                "kafka": {"properties": {"security.protocol": "SASL_SSL"}},
+                "buffer": {"disk": {}, "max_updates": 1},
+            },
+            "existingConfigMap": "x",
+            "secrets": {"schemaRegistry": {"existingSecret": "r", "keys": {"token": "t"}}},
+            "provision": {"mode": "strimzi"},
+            "shutdown": {"drainSeconds": 30, "terminationGracePeriodSeconds": 34},
+            "podDisruptionBudget": {"minAvailable": 1},
+            "image": {"digest": "sha256:123"},
+            "networkPolicy": {"enabled": True},
+            "extraEnv": [{"name": "ZCK_HTTP__PORT", "value": "1"}],
+        }
+    )
+    for part in (
+        "config stands beside existingConfigMap",
+        "secrets.schemaRegistry.keys names password and token",
+        "provision.mode strimzi needs config",
+        "provision.strimzi.cluster is missing",
+        "terminationGracePeriodSeconds: 34 is less than drainSeconds + 5; set 35 or more",
+        "podDisruptionBudget needs one of",
+        'image.digest: "sha256:123" is no digest',
+        "networkPolicy.kafka is empty",
+        "networkPolicy.registry is empty",
+        "extraEnv ZCK_HTTP__PORT is set by the chart",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"secrets": {"http": {"existingSecret": "a"}}}, "secrets.source.existingSecret is missing"),
+        ({"secrets": {"source": {"existingSecret": "a"}}}, "secrets.http.existingSecret is missing"),
+        ({"shutdown": {"drainSeconds": 26}}, "set 31 or more"),
+        ({"podDisruptionBudget": {"maxUnavailable": None, "minAvailable": 2}}, "would block every drain"),
+        ({"podDisruptionBudget": {"maxUnavailable": None}}, "podDisruptionBudget needs one of"),
+    ],
+    ids=str,
+)
+def test_15_each_guard_alone(change, text):
+    assert text in refused(minimal(**change))
+
+
+@pytest.mark.parametrize(
+    ("section", "content", "text"),
+    [
+        ("kafka", {"properties": {"security.protocol": "sasl_plaintext"}}, "asks for SASL_PLAINTEXT"),
+        ("source", {"token_file": "/x"}, "config.source names a file with a credential"),
+        ("source", {"oauth": {"client_id": "1"}}, "config.source.oauth stands beside"),
+        ("http", {"allow_unauthenticated": True}, "config.http names another access"),
+        ("buffer", {"disk": {"max_updates": 1}}, "config.buffer.disk needs a volume"),
+    ],
+)
+def test_15_each_guard_of_the_configuration(section, content, text):
+    values = minimal()
+    values["config"].setdefault(section, {}).update(content)
+    assert text in refused(values)
+
+
+def test_15_hook_with_a_config_map_of_somebody_else():
+    values = {"existingConfigMap": "x", "provision": {"mode": "hook"}, "secrets": minimal()["secrets"]}
+    assert "provision.mode hook needs config" in refused(values)
+
+
+# What is rendered is what the connector and its commands understand.
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "single" not in case.name], ids=lambda case: case.name)
+def test_the_connector_accepts_the_rendered_configuration(case, tmp_path):
+    for _, spec in pod_specs(engine(values_of(case))):
+        for container in containers(spec):
+            if container["name"].startswith("zendesk-chat-kafka"):
+                environ = {one["name"]: one["value"] for one in container["env"] if one["name"].startswith("ZCK_")}
+                file = tmp_path / "config.yaml"
+                file.write_text(one(engine(values_of(case)), "ConfigMap", "-config")["data"]["config.yaml"])
+                config = load(file, environ)
+                assert config.http.host == "0.0.0.0"
+                assert config.shutdown_timeout == 15
+
+
+TOPICS = {
+    "topics": {"prefix": "a", "metrics": "{prefix}.{account}.x", "retention": {"control": "90m", "metrics": 0.5}},
+    "kafka": {"bootstrap_servers": "k:9092", "partitions": 24, "shards": 4, "replication_factor": 5},
+}
+
+
+@pytest.mark.parametrize("change", [{}, TOPICS, {"topics": {"metrics": "Chat_{family}.M"}}], ids=str)
+def test_strimzi_topics_are_those_of_provision(change, tmp_path):
+    values = values_of(CHART / "ci" / "strimzi-values.yaml")
+    values["config"] = {**values["config"], **change}
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump({**values["config"], "source": {"token_file": "/x"}}))
+    config = load(file, {})
+    wanted = {
+        topic.name: (
+            topic.partitions,
+            config.kafka.replication_factor,
+            {
+                "min.insync.replicas": str(config.kafka.min_insync_replicas),
+                "message.timestamp.type": "CreateTime",
+                **topic.settings,
+            },
+        )
+        for topic in topics_of(config, config.metrics_topics())
+    }
+    found = [document for document in engine(values) if document["kind"] == "KafkaTopic"]
+    assert {
+        d["spec"]["topicName"]: (d["spec"]["partitions"], d["spec"]["replicas"], d["spec"]["config"]) for d in found
+    } == wanted
+    names = [document["metadata"]["name"] for document in found]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", name) for name in names)
+
+
+def test_stray_files_are_not_rendered(tmp_path):
+    import shutil
+
+    copied = tmp_path / "zendesk-chat-kafka"
+    shutil.copytree(CHART, copied)
+    (copied / "templates" / "deployment.yaml.bak").write_text("nonsense: {{ .Values.nothing.at.all }}")
+    assert template(chart=copied).code == 0
+
+
+def test_no_template_asks_the_cluster_or_chance():
+    for path in (CHART / "templates").rglob("*.*"):
+        for word in ("lookup", ".Capabilities", "randAlpha", "genSignedCert", "now |", "uuidv4"):
+            assert word not in path.read_text(), (path.name, word)
+
+
+def test_notes_say_what_is_weak():
+    text = notes(minimal())
+    assert "helm -n ns test rel" in text
+    for part in ("persistence is off", "prometheusRule is off", "networkPolicy is off"):
+        assert part in text
+    assert "Weak spots" in text
+
+
+def test_documents_of_the_hook_come_before_everything_else():
+    hooks = [d for d in engine(values_of(CHART / "ci" / "hook-values.yaml")) if "helm.sh/hook" in str(d["metadata"])]
+    job = one(hooks, "Job")
+    own = one(hooks, "ConfigMap")["metadata"]["name"]
+    spec = job["spec"]["template"]["spec"]
+    assert spec["volumes"][0]["configMap"]["name"] == own
+    assert "serviceAccountName" not in spec
+    assert not documents("")
