@@ -47,6 +47,9 @@ LIBRARIES: Final = (
 KAFKA: Final = "librdkafka"
 """Name of the logger that librdkafka's own lines go through; see `kafka_logger`."""
 
+# Without `configure` they go nowhere: what matters is raised, and a command says it in its own words.
+logging.getLogger(KAFKA).addHandler(logging.NullHandler())
+
 BURST: Final = 5
 PERIOD: Final = 10.0
 """Seconds in which at most `BURST` lines of one kind are written."""

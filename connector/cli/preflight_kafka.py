@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
@@ -112,11 +113,12 @@ def _differences(admin: Admin, topics: list[Any]) -> Iterator[Finding]:
 
 def _durability(config: Config, seen: Mapping[str, Seen]) -> Iterator[Finding]:
     """What the promise needs of each topic, whatever is configured."""
-    weak = False
+    weak = defaultdict(list)
     for name, one in seen.items():
-        for text, remedy in _weaknesses(one):
-            weak = True
-            yield weakness(config, "durability", f"topic {name}: {text}", remedy)
+        for found in _weaknesses(one):
+            weak[found].append(name)
+    for (text, remedy), names in weak.items():
+        yield weakness(config, "durability", f"{text}: {', '.join(names)}", remedy)
     if seen and not weak:
         yield Finding("pass", "durability", f"every topic outlives the loss of a broker ({len(seen)} topics)")
 

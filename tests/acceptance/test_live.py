@@ -9,15 +9,16 @@ import pytest
 from stage import wait_until
 from truth import check_gaps, check_sequences, check_values
 
-ONE = {
-    "subscriptions": [{"metrics": ["chats.incoming_chats", "chats.missed_chats"], "windows": [30], "departments": [1]}]
-}
-TWO = {
-    "subscriptions": [
-        {"metrics": ["chats.incoming_chats", "chats.missed_chats"], "windows": [30], "departments": [1, 2]},
-        {"metrics": ["agents.agents_online"]},
+
+def followed(*departments):
+    return [
+        {"metrics": ["chats.incoming_chats"], "departments": list(departments)},
+        {"metrics": ["chats.missed_chats"], "windows": [30], "departments": list(departments)},
     ]
-}
+
+
+ONE = {"subscriptions": followed(1)}
+TWO = {"subscriptions": [*followed(1, 2), {"metrics": ["agents.agents_online"]}]}
 
 
 def streaming(stage, more=200):
