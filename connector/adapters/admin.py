@@ -13,6 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
+from connector.adapters.log import kafka_logger
 from connector.errors import ConfigError, ConnectorError, SinkRejected, SinkUnavailable
 
 if TYPE_CHECKING:
@@ -115,8 +116,8 @@ class Admin:
         self._kafka = kafka
         self._strict = strict
         self._errors: list[str] = []
-        # Its own log lines would reach standard error unasked; what they say comes through error_cb too.
-        settings = {**kafka.connection(), "log_level": 0, "error_cb": self._note}
+        # What its own log lines say comes through error_cb too; kafka.properties.debug would show them all the same.
+        settings = {**kafka.connection(), "log_level": 0, "logger": kafka_logger(), "error_cb": self._note}
         try:
             self._client = AdminClient(settings)
         except KafkaException as error:

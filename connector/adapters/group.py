@@ -102,7 +102,9 @@ class Group:
     def _check(self, error: KafkaError) -> None:
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
             raise SinkRejected(f"Kafka: group {self._properties['group.id']}: {error.str()}; grant Read on the group")
-        if error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED):
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise SinkRejected(f"Kafka: topic {self._control}: {error.str()}; grant Read on it to this principal")
+        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise SinkRejected(f"Kafka: topic {self._control}: {error.str()}; run `zendesk-chat-kafka provision`")
         if error.fatal():
             raise KafkaException(error)

@@ -59,7 +59,7 @@ def translate(error: KafkaError, doing: str) -> ConnectorError:
     if error.code() in FENCED:
         return SinkFenced(f"{text}; another producer uses this transactional id")
     if error.code() in REFUSED:
-        return SinkRejected(f"{text}; check the ACLs and credentials in kafka.properties")
+        return SinkRejected(f"{text}; zendesk-chat-kafka check names the permission that is missing")
     if error.code() in TOO_LARGE:
         return RecordRefused(text)
     return SinkUnavailable(text)
@@ -116,7 +116,7 @@ class TransactionalSink:
         self._producer: Producer | None = None
         self._suspect: str | None = None
         self._delivered = 0
-        self._failed: KafkaError | None = None
+        self._failed: tuple[KafkaError, str | None] | None = None
         self._hints: Hints = {}
         self._retries = 0
 
@@ -163,7 +163,8 @@ class TransactionalSink:
                 break
             except KafkaException as error:
                 if not error.args[0].retriable() or self._monotonic() > deadline:
-                    raise translate(error.args[0], "init_transactions") from error
+                    own = self._properties["transactional.id"]
+                    raise translate(error.args[0], f"init_transactions of transactional id {own}") from error
         progress, self._hints = self._recovery.read()
         self._producer = producer
         self._suspect = None
@@ -215,7 +216,11 @@ class TransactionalSink:
             if producer.flush(0.5) and self._monotonic() > deadline:
                 raise SinkUnavailable(f"Kafka: {sent - self._delivered} of {sent} records not acknowledged in time")
         if self._failed is not None:
-            raise translate(self._failed, "delivery")
+            error, topic = self._failed
+            if error.code() == KafkaError._PURGE_QUEUE:  # noqa: SLF001
+                # librdkafka has given the transaction up: this raises why, and never commits.
+                producer.commit_transaction(SLICE)
+            raise translate(error, f"delivery to topic {topic}")
         if self._delivered != sent:
             raise SinkUnavailable(f"Kafka: {sent} records sent, {self._delivered} acknowledged")
 
@@ -243,7 +248,7 @@ class TransactionalSink:
 
     def _on_delivery(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self._failed = self._failed or error
+            self._failed = self._failed or (error, message.topic())
             return
         self._delivered += 1
         place, offset = position(message)

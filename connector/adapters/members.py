@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from connector.adapters.log import kafka_logger
 from connector.errors import SinkUnavailable
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Members:
     """
 
     def __init__(self, properties: Mapping[str, Any], group: str) -> None:
-        self._client = AdminClient(dict(properties))
+        settings: dict[str, Any] = {**properties, "logger": kafka_logger()}
+        self._client = AdminClient(settings)
         self._group = group
 
     async def describe(self) -> list[Replica]:
@@ -42,6 +44,8 @@ class Members:
         Raises:
             SinkUnavailable: Kafka did not tell.
         """
+        # Its log lines wait for this.
+        self._client.poll(0)
         asked = self._client.describe_consumer_groups([self._group], request_timeout=TIMEOUT)
         try:
             found = await asyncio.wrap_future(asked[self._group])

@@ -66,7 +66,7 @@ class Recovery:
             SinkUnavailable: no answer in time.
             SinkRejected: a topic is missing or may not be read.
         """
-        with self._make_scan(self._properties, name=f"{self._topics.offsets}.recovery", timeout=self._timeout) as scan:
+        with self._make_scan(self._properties, name=self._topics.group, timeout=self._timeout) as scan:
             offsets_place = self._topics.offsets, self._shard
             rows = self._rows(scan, offsets_place)
             shard_row = rows.pop(SHARD_ROW, None)

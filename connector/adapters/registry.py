@@ -80,6 +80,7 @@ class SchemaRegistry:
         self._known: dict[int, str] = {}
         try:
             self._client = SchemaRegistryClient(_client_settings(settings))
+            _forget_proxies(self._client)
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(f"registry.ca_file: {settings.ca_file}: {error}; name a PEM file") from error
 
@@ -141,6 +142,14 @@ class SchemaRegistry:
             with self._asking(f"schema {schema_id}"):
                 self._known[schema_id] = str(self._client.get_schema(schema_id).schema_str)
         return self._known[schema_id]
+
+    def level(self, subject: str) -> str | None:
+        """The compatibility level of a subject; None if it has none of its own.
+
+        Raises:
+            SchemaError, RegistryUnavailable
+        """
+        return self._level(subject)
 
     # One subject.
 
@@ -255,6 +264,11 @@ def _changes(old: str, new: str) -> str:
     before, after = ({f["name"]: _canonical(f) for f in json.loads(text).get("fields", ())} for text in (old, new))
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return f"incompatible; these fields differ from the newest version: {', '.join(changed)}"
+
+
+def _forget_proxies(client: SchemaRegistryClient) -> None:
+    """The HTTP library would send the credentials through whatever proxy the environment names."""
+    client._rest_client.session._mounts.clear()  # noqa: SLF001 - there is no setting for it
 
 
 def _client_settings(settings: Registry) -> dict[str, Any]:

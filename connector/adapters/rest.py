@@ -9,6 +9,7 @@ from urllib.parse import quote
 import aiohttp
 
 from connector.adapters import answers
+from connector.config.redaction import remember
 from connector.config.secrets import read_secret
 from connector.errors import ConfigError, SourceRejected, SourceUnavailable
 
@@ -187,6 +188,7 @@ class RestClient:
         )
         if not isinstance(token, str) or not token.isprintable() or not token:
             raise SourceUnavailable(f"source {oauth.token_url}: the answer holds no access_token")
+        remember(token)
         return token
 
     async def _request(self, method: str, url: str, **options: Any) -> tuple[int, bytes]:

@@ -101,6 +101,7 @@ def main() -> None:
 def _report(error: BaseException) -> int:
     """Print the error as one line; its exit code."""
     from connector.cli.console import print_error
+    from connector.config.redaction import redact
 
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -108,7 +109,7 @@ def _report(error: BaseException) -> int:
         print_error(str(error))
         return error.exit_code
     if os.environ.get("ZCK_TRACEBACK") == "1":
-        traceback.print_exception(error)
+        sys.stderr.write(redact("".join(traceback.format_exception(error))))
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{PurePath(frame.filename).name}:{frame.lineno}"
     print_error(f"unexpected {type(error).__name__} at {place}: {error}; ZCK_TRACEBACK=1 shows more")

@@ -10,6 +10,7 @@ from connector.adapters.framing import Encoder
 from connector.adapters.group import FixedOwnership, Group
 from connector.adapters.journal import Journal
 from connector.adapters.kafka import TransactionalSink
+from connector.adapters.log import kafka_logger
 from connector.adapters.recovery import Recovery
 from connector.adapters.registry import subject_of
 from connector.adapters.rest import tls_context
@@ -59,7 +60,7 @@ class Build:
         self._token = token
         self._resolve = resolve
         self._names = config.names
-        self._kafka = config.kafka.connection()
+        self._kafka = {**config.kafka.connection(), "logger": kafka_logger()}
         self.metrics: tuple[str, ...] = ()
         """Metrics topics, known once `supervisor` was called."""
         self._ids: dict[str, int] = {}

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from connector.config.redaction import redact
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -74,5 +76,5 @@ def print_line(text: str, style: str = "") -> None:
 
 def print_error(text: str) -> None:
     """``error: …`` on standard error."""
-    line = Text("error: ", style="bold red").append(printable(text), style="default")
+    line = Text("error: ", style="bold red").append(printable(redact(text)), style="default")
     errors().print(line, soft_wrap=True)

@@ -155,7 +155,7 @@ def _schemas(config: Config, metrics: tuple[str, ...]) -> Iterator[Finding]:
             try:
                 registry.verify_registered({topic: name})
                 found += 1
-                level = registry._level(subject_of(topic))  # noqa: SLF001
+                level = registry.level(subject_of(topic))
             except ConnectorError as error:
                 yield failed("registry", error)
                 if error.recovery.value == "retry":

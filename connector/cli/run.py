@@ -7,14 +7,15 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from connector.adapters.admin import Admin, refuse, topics_of
 from connector.adapters.log import LogObserver, configure
 from connector.adapters.registry import SchemaRegistry
 from connector.adapters.source import Access
 from connector.cli.build import Build
 from connector.cli.config import ConfigFile, config_path
 from connector.cli.observe import Observation
+from connector.cli.preflight import promise, refuse_start, start_findings
 from connector.cli.reload import Reload
+from connector.cli.restrict import restrict_process
 from connector.config import load
 from connector.errors import SourceUnavailable
 from connector.runtime.backoff import Backoff
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 def run(config_file: ConfigFile = None) -> None:
     """Follow the configured metrics and publish every update, until stopped."""
+    restrict_process()
     file = config_path(config_file)
     config = load(file, os.environ)
     configure(config.log.level, config.log.format)
@@ -56,7 +58,7 @@ async def _connect(config: Config, file: Path | None, signals: Signals) -> None:
             config, budget=budget, token=access.token, resolve=access.series, observers=[log, *observation.observers]
         )
         series = await _first_series(config, access, log)
-        await asyncio.to_thread(_prepare, config, build, series)
+        log.promised(*await asyncio.to_thread(_prepare, config, build, series))
         supervisor = build.supervisor(series)
         observation.ready = lambda: supervisor.ready
         reload = Reload(file, config, access=access, build=build, supervisor=supervisor)
@@ -68,17 +70,17 @@ async def _connect(config: Config, file: Path | None, signals: Signals) -> None:
             watching.cancel()
 
 
-def _prepare(config: Config, build: Build, series: tuple[Series, ...]) -> None:
-    """Ask the registry, for the last time, and compare the topics with what they must be.
+def _prepare(config: Config, build: Build, series: tuple[Series, ...]) -> tuple[str, list[str]]:
+    """Ask the registry, for the last time, and check what can be known before; the promise that holds.
 
     Raises:
         SchemaError, RegistryUnavailable, SinkRejected, SinkUnavailable
     """
     with SchemaRegistry(config.registry) as registry:
         build.learn(registry, series)
-    if config.guarantee != "demo":
-        topics = topics_of(config, build.metrics)
-        refuse(Admin(config.kafka, strict=config.guarantee == "strict").inspect(topics))
+    findings = start_findings(config, build.metrics)
+    refuse_start(findings)
+    return promise(config, findings)
 
 
 async def _first_series(config: Config, access: Access, log: LogObserver) -> tuple[Series, ...]:

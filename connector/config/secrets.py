@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from connector.config.redaction import remember
 from connector.errors import ConfigError
 
 LARGEST: Final = 65536
@@ -28,7 +29,9 @@ def read_secret(path: Path | str, place: str, *, lines: bool = False) -> str:
         reason = error.strerror or type(error).__name__
         raise ConfigError(f"{place}: cannot read {path}: {reason}; check the path and its permissions") from None
     _warn(loose_mode(file, place))
-    return _text(content, f"{place}: {path}", lines=lines)
+    secret = _text(content, f"{place}: {path}", lines=lines)
+    remember(secret)
+    return secret
 
 
 def loose_mode(path: Path, place: str) -> str | None:

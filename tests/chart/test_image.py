@@ -41,11 +41,11 @@ def in_image(*arguments):
     root = image.image()
     setup = [
         f"mount --bind {root} {root}",
-        f"mount -t tmpfs tmpfs {root}/tmp",
+        f"mount -t tmpfs tmpfs {root / 'tmp'}",
         f"mount -o remount,bind,ro {root}",
         f'cd {root} && exec chroot {root} setpriv --reuid=10001 --regid=10001 --clear-groups --no-new-privs "$@"',
     ]
-    settings = {**image.settings(), "HOME": "/tmp"}
+    settings = {**image.settings(), "HOME": "/opt"}
     command = ["unshare", "--mount", "sh", "-ec", "\n".join(setup), "sh", "env", "-C", "/opt/zendesk-chat-kafka"]
     pairs = [f"{name}={value}" for name, value in settings.items()]
     return subprocess.run([*command, *pairs, *arguments], capture_output=True, text=True, check=False, timeout=60)

@@ -279,7 +279,7 @@ WRONG = {
 }
 
 
-KEEPS_TRYING = {"token", "tls", "oauth"}
+KEEPS_TRYING = {"token", "tls"}
 """What may be mended while the connector runs."""
 
 

@@ -200,9 +200,8 @@ def test_cut_resets_and_serves_new_ones(proxy, connect):
 def test_a_dead_server_is_a_reset(network, connect):
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    client = connect(network.proxy(port))
     with contextlib.suppress(ConnectionResetError):
-        assert client.recv(1) == b""
+        assert connect(network.proxy(port)).recv(1) == b""
 
 
 def test_frozen_connections_are_half_open_and_thaw_late(proxy, connect, echo):
