@@ -99,6 +99,8 @@ class TransactionalSink:
             "queue.buffering.max.messages": 2_000_000,
             "queue.buffering.max.kbytes": 1_048_576,
             "statistics.interval.ms": 500,
+            # A connection that broke makes the producer suspect, so it must not be kept quiet.
+            "log.connection.close": True,
             "on_delivery": self._on_delivery,
             "error_cb": self._on_error,
             "stats_cb": self._on_statistics,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import struct
+import warnings
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from confluent_kafka import KafkaException
@@ -29,6 +31,9 @@ class Replica(NamedTuple):
 class Members:
     """Describes one consumer group, as often as it is asked.
 
+    It asks with librdkafka's old call: the Admin API's description of groups aborts the whole process if a
+    connection breaks at the wrong moment (librdkafka issue 4605).
+
     Args:
         properties: librdkafka settings of a client.
     """
@@ -44,16 +49,38 @@ class Members:
         Raises:
             SinkUnavailable: Kafka did not tell.
         """
+        return await asyncio.to_thread(self._describe)
+
+    def _describe(self) -> list[Replica]:
         # Its log lines wait for this.
         self._client.poll(0)
-        asked = self._client.describe_consumer_groups([self._group], request_timeout=TIMEOUT)
         try:
-            found = await asyncio.wrap_future(asked[self._group])
-        except KafkaException as error:
-            raise SinkUnavailable(f"Kafka: group {self._group}: {error.args[0].str()}") from error
-        return sorted(_replica(member) for member in found.members)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                groups: list[Any] = self._client.list_groups(self._group, timeout=TIMEOUT)
+        except KafkaException as failure:
+            raise SinkUnavailable(f"Kafka: group {self._group}: {failure.args[0].str()}") from failure
+        error = groups[0].error if groups else None
+        if not groups or error is not None:
+            reason = error.str() if error is not None else "not known"
+            raise SinkUnavailable(f"Kafka: group {self._group}: {reason}")
+        return sorted(_replica(member) for member in groups[0].members)
 
 
 def _replica(member: Any) -> Replica:
-    shards = sorted(place.partition for place in member.assignment.topic_partitions)
-    return Replica(member.client_id, member.host.removeprefix("/"), tuple(shards))
+    return Replica(member.client_id, member.client_host.removeprefix("/"), tuple(sorted(_shards(member.assignment))))
+
+
+def _shards(assignment: bytes) -> list[int]:
+    """The partitions in a consumer's assignment: version, then topics, each a text with a list of numbers."""
+    if not assignment:
+        return []
+    _version, topics = struct.unpack_from(">hi", assignment)
+    at = 6
+    found: list[int] = []
+    for _ in range(topics):
+        at += 2 + int(struct.unpack_from(">h", assignment, at)[0])
+        (count,) = struct.unpack_from(">i", assignment, at)
+        found += struct.unpack_from(f">{count}i", assignment, at + 4)
+        at += 4 + 4 * count
+    return found
