@@ -46,10 +46,6 @@ class Batcher:
             self._next_beat = on_time if on_time > now else now + self._heartbeat
         return beat
 
-    def beat_again(self) -> None:
-        """The transaction with the heartbeat failed: the next one carries a new one."""
-        self._next_beat = float("-inf")
-
     def take(self, queue: Queue) -> tuple[Any, ...]:
         """The longest prefix of the queue that fits; it stays in the queue until it is committed."""
         small = queue.in_memory <= self._max_records and queue.in_memory * RECORD_BYTES <= self._max_bytes

@@ -2,9 +2,10 @@
 
 from status_feed import SECOND, Feed, gap
 
-from connector.domain.events import Closed, Failed, Noticed, Refused, Yielded
+from connector.domain.events import Closed, Committed, Failed, Noticed, Ponged, Refused, Updated, Yielded
 from connector.domain.health import DEGRADED, DOWN, OK, STANDBY, health, promise
-from connector.domain.model import Retired, Series, SourceOffset
+from connector.domain.incidents import KEPT
+from connector.domain.model import Batch, Beat, OpenGap, Retired, Series, SourceOffset
 from connector.domain.standing import POINTS
 from connector.domain.status import COMMITS, LETTERS, Status, advance
 
@@ -171,3 +172,40 @@ def test_which_promise_holds():
     assert "owner of each shard" in promise("strict", STANDBY)[1]
     assert not promise("best-effort", OK)[0]
     assert not promise("demo", OK)[0]
+
+
+def test_what_does_not_concern_it_changes_nothing():
+    status, feed = running()
+    before = status.layout
+    status.drop(Series("chats", "active_chats"))
+    feed.emit(Updated(ONE, 1.0, "1", "s1", 1, feed.now_us))
+    feed.emit(Ponged("another", feed.now_us, 1.0))
+    feed.emit(Refused("disconnect", "a second session", 1.0, feed.now_us))
+    assert (status.layout, status.unlinked, status.link.rtt_ms) == (before, None, 3.5)
+
+
+def test_counters_of_the_heartbeats_are_summed_over_the_shards():
+    status, feed = running()
+    beat = Beat(feed.now_us, "connected", "s1", None, None, 2, 2, {"records_total": 5})
+    feed.emit(Committed(Batch(0, (), feed.now_us, beat), 9, 0.01, feed.now_us))
+    feed.emit(Committed(Batch(7, (), feed.now_us, beat), 9, 0.01, feed.now_us))
+    assert len(status.beats()) == 1
+    assert (status.counted("records_total"), status.counted("unknown")) == (5, 0)
+
+
+def test_open_gaps_are_counted_by_reason_and_never_forgotten():
+    status, feed = running()
+    lost = gap(feed.now_us)
+    feed.commit(feed.gap_opened(ONE, lost), feed.gap_opened(TWO, lost))
+    assert dict(status.incidents.open_by_reason()) == {lost.reason: 2}
+    for number in range(KEPT + 10):
+        series = Series("chats", "missed_chats", 30, 100 + number)
+        feed.commit(feed.subscribed(series), feed.gap_opened(series, OpenGap(number * SECOND, "disconnect")))
+    status.drop(ONE)
+    assert status.incidents.open_now == KEPT + 11
+
+
+def test_an_older_row_does_not_take_a_newer_value_back():
+    status, _ = running()
+    status.rows[ONE].stand(SourceOffset(ONE, "active", 1, 0), status.version)
+    assert (status.rows[ONE].sequence, status.rows[ONE].value) == (1, 1.0)

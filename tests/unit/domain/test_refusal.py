@@ -103,3 +103,17 @@ def test_a_dead_letter_that_is_refused_loses_its_payload():
 def test_bookkeeping_cannot_be_done_without():
     with pytest.raises(ValueError, match="too large"):
         refuse([Subscribed(SourceOffset(A, "active", 1, 0))], {}, {}, "too large")
+
+
+def test_a_gap_that_opens_after_the_next_value_is_a_gap_of_its_own():
+    ledger = waiting()
+    ledger.close(OpenGap(9_000, "disconnect"))
+    ledger.subscribe([A, B])
+    ledger.admit(update(A, 9, 10))
+    items = refused(ledger)
+    assert numbers(items) == [(2, 2, 3), (3, 2, 4), (4, 3, 9)]
+    closed = [i for i in items if isinstance(i, GapClosed) and i.offset.series == A]
+    assert [(i.gap.reason, i.offset.epoch, i.offset.sequence) for i in closed] == [
+        ("rejected", 2, 1),
+        ("disconnect", 3, 3),
+    ]

@@ -316,3 +316,11 @@ def test_changes_before_authentication_need_no_unsubscribe():
         '{"topic":"chats.missed_chats","action":"subscribe","window":30}',
         '{"topic":"chats.missed_chats","action":"subscribe","window":60}',
     ]
+
+
+def test_what_is_no_longer_wanted_stays_held_until_it_is_unsubscribed_at_the_source():
+    session = streaming(MISSED_30, MISSED_60)
+    session.messages_to_send(200.0)
+    session.unsubscribe([MISSED_30])
+    session.messages_to_send(201.0)
+    assert (session.held, session.subscribed) == ({MISSED_30, MISSED_60}, {MISSED_60})
