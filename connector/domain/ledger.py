@@ -117,6 +117,11 @@ class Ledger:
         for one in sorted(set(self.positions) - wanted, key=by_name):
             self.retire(one, at_us)
 
+    @property
+    def has_room(self) -> bool:
+        """False from the first value for which there was none until half of the room is free again."""
+        return not self.queue.full and self.full_since_us is None
+
     # The session.
 
     def subscribe(self, series: Iterable[Series]) -> None:
@@ -144,7 +149,7 @@ class Ledger:
     def admit(self, update: Updated) -> bool:
         """Give the update its sequence and queue it; False if it only repeats what is known, or there is no room."""
         position = self.positions[update.series]
-        if self.queue.full or self.full_since_us is not None:
+        if not self.has_room:
             self._hold(position, update)
             return False
         return self._admit(position, update)
@@ -183,7 +188,7 @@ class Ledger:
 
     def reject(self, rejected: Rejected) -> None:
         """Queue the dead letter; the series whose value it held has a gap until its next value."""
-        if self.queue.full or self.full_since_us is not None:
+        if not self.has_room:
             self._drop(rejected)
             return
         for series in rejected.series:

@@ -123,11 +123,18 @@ class Pipeline:
         self._session = session
 
     def _reject(self, event: Rejected) -> None:
-        """All series of one frame share a department, hence a shard; a frame that names none goes to any."""
+        """All series of one frame share a department, hence a shard; a frame that names none may be of any.
+
+        Such a frame goes to a shard that has room for it; where none has, each declares that it may have lost it.
+        """
         known = [self._of[one] for one in event.series if one in self._of]
-        publishers = known or list(self._publishers.values())
-        if publishers:
-            publishers[0].reject(event)
+        if known:
+            known[0].reject(event)
+            return
+        publishers = list(self._publishers.values())
+        roomy = next((publisher for publisher in publishers if publisher.ledger.has_room), None)
+        for publisher in publishers if roomy is None else [roomy]:
+            publisher.reject(event)
 
     def _open(self, event: Opened) -> None:
         self._prove(event.at_us)
