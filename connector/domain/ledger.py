@@ -197,6 +197,12 @@ class Ledger:
                 self._open(position, OpenGap(self._since(rejected.received_us), "undecodable", rejected.reason))
         self.queue.append(rejected)
 
+    def doubt(self, rejected: Rejected) -> None:
+        """Any series may have lost a value with this frame, which is kept elsewhere: all have a gap until the next."""
+        gap = OpenGap(self._since(rejected.received_us), "undecodable", rejected.reason)
+        for position in self.positions.values():
+            self._open(position, gap)
+
     # No room.
 
     def relieve(self) -> None:

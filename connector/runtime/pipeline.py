@@ -125,16 +125,19 @@ class Pipeline:
     def _reject(self, event: Rejected) -> None:
         """All series of one frame share a department, hence a shard; a frame that names none may be of any.
 
-        Such a frame goes to a shard that has room for it; where none has, each declares that it may have lost it.
+        Its dead letter goes to a shard that has room for it. The other shards commit by themselves, perhaps before
+        it: each declares that it may have missed a value.
         """
         known = [self._of[one] for one in event.series if one in self._of]
         if known:
             known[0].reject(event)
             return
-        publishers = list(self._publishers.values())
-        roomy = next((publisher for publisher in publishers if publisher.ledger.has_room), None)
-        for publisher in publishers if roomy is None else [roomy]:
-            publisher.reject(event)
+        publishers = sorted(self._publishers.values(), key=lambda publisher: not publisher.ledger.has_room)
+        for number, publisher in enumerate(publishers):
+            if number == 0:
+                publisher.reject(event)
+            else:
+                publisher.doubt(event)
 
     def _open(self, event: Opened) -> None:
         self._prove(event.at_us)

@@ -87,6 +87,11 @@ class Publisher:
         self.ledger.reject(rejected)
         self._wake.set()
 
+    def doubt(self, rejected: Rejected) -> None:
+        """A frame that another shard keeps as a dead letter may have held values of this one."""
+        self.ledger.doubt(rejected)
+        self._wake.set()
+
     def subscribe(self, series: Iterable[Series]) -> None:
         """A session asks for these series now."""
         self.ledger.subscribe(series)

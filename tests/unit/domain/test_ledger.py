@@ -281,3 +281,15 @@ def test_a_disconnect_without_room_gives_the_held_value_up_for_the_next_sessions
     ledger.admit(update(9, at=9_000))
     assert of(ledger, GapClosed)[0].dropped == 2
     assert (entries(ledger)[-1].origin, entries(ledger)[-1].epoch) == ("resync", 2)
+
+
+def test_a_frame_that_is_kept_elsewhere_puts_every_series_in_doubt():
+    ledger = ledger_with(1)
+    ledger.subscribe([B])
+    ledger.doubt(Rejected("invalid_json", "m", b"x", (), "s1", 2, 4_000))
+    assert [(gap.offset.series, gap.gap.reason) for gap in of(ledger, GapOpened)] == [
+        (A, "undecodable"),
+        (B, "undecodable"),
+    ]
+    ledger.admit(update(1, at=6_000))
+    assert [(e.sequence, e.epoch) for e in entries(ledger)] == [(1, 1), (2, 2)]
