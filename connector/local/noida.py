@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
 import shutil
@@ -26,6 +27,8 @@ class Noida:
         installed = _installed()
         self._port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="noida-"))
+        # An interrupt may come before anybody can call `stop`.
+        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
         self.process = Process(
             "noida-db",
             [str(_executable(installed, self._folder)), *_arguments(self._folder / "data", self._port)],
@@ -44,7 +47,7 @@ class Noida:
         try:
             self.process.wait_until(lambda: listening(self._port), seconds=seconds)
         except BaseException:
-            self.process.kill()
+            self.stop()
             raise
         return self
 

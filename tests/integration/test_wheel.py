@@ -8,7 +8,7 @@ import sys
 import uuid
 import venv
 import zipfile
-from email import message_from_bytes
+from email import message_from_string
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def test_the_wheel_holds_the_schemas_the_page_and_nothing_of_the_tests(wheel):
     sources = {str(file.relative_to(ROOT)) for file in ROOT.glob("connector/**/*") if file.is_file()}
     assert {name for name in sources if "__pycache__" not in name} <= set(names)
     assert {name.split("/")[0] for name in names} & NOT_PACKAGED == set()
-    described = message_from_bytes(metadata)
+    described = message_from_string(metadata.decode())
     assert described["Name"] == "zendesk-chat-kafka"
     assert described["License-Expression"] == "Apache-2.0"
     assert described.get_payload().strip() == (ROOT / "README.md").read_text().strip()
