@@ -59,7 +59,8 @@ class Node:
     def format(self, cluster_id: str) -> None:
         """Prepare the data folder; LocalError if Kafka refuses the properties."""
         tool = _command("-Xmx128m", "-XX:TieredStopAtLevel=1", *_JVM, "kafka.tools.StorageTool", "format")
-        command = [*tool, "-t", cluster_id, "-c", str(self.properties_file)]
+        # One word: an id may begin with a dash.
+        command = [*tool, f"--cluster-id={cluster_id}", "-c", str(self.properties_file)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if done.returncode:
             lines = (done.stdout + done.stderr).strip().splitlines() or ["no output"]
