@@ -33,12 +33,15 @@ def _without_logical_types(schema: Any) -> Any:
 
 
 class Encoder:
-    """A record as framed bytes. It reuses its buffer: one encoder belongs to one thread."""
+    """A record as framed bytes. It reuses its buffer: one encoder belongs to one thread.
+
+    ``text``: the schema, if it is another one than the connector's own of that name.
+    """
 
     __slots__ = ("_buffer", "_header", "_schema", "_write")
 
-    def __init__(self, name: str, schema_id: int) -> None:
-        self._schema = plain(schema_text(name))
+    def __init__(self, name: str, schema_id: int, text: str | None = None) -> None:
+        self._schema = plain(schema_text(name) if text is None else text)
         self._header = _HEADER.pack(MAGIC, schema_id)
         self._buffer = io.BytesIO()
         self._write = fastavro.schemaless_writer

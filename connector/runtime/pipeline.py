@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from connector.domain.events import Closed, Event, Noticed, Opened, Ponged, Rejected, Updated
-from connector.domain.model import OpenGap
+from connector.domain.model import OpenGap, by_name
 from connector.domain.partition import partition_for
 
 _log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Pipeline:
 
     def configure(self, series: tuple[Series, ...]) -> None:
         """The series that are configured from now on, in all shards; those that left are retired."""
-        gone = set(self._series) - set(series)
+        gone = sorted(set(self._series) - set(series), key=by_name)
         for publisher in self._publishers.values():
             publisher.retire(gone)
         self._series = series

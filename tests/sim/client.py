@@ -107,7 +107,7 @@ class Producer:
         self._raise_fatal()
         if self._network.full():
             raise BufferError("Local: Queue full")
-        self._queue.setdefault((topic, partition), []).append((key, value, timestamp))
+        self._queue.setdefault((topic, partition), []).append((key, value, timestamp, headers))
         if not self._pumped:
             self._pumped = True
             self._machine.call_soon(self._pump)

@@ -69,7 +69,7 @@ class Evidence:
         """Transaction and shard of every record."""
         for (topic, partition), log in sorted(scenario.broker.partitions.items()):
             take = getattr(self, "_" + topic.split(".")[-1].replace("-", "_"))
-            for commit, (key, value, _) in log.history():
+            for commit, (key, value, _, _) in log.history():
                 take(partition, commit, key.decode(), value)
 
     def _metrics(self, partition: int, commit: int, key: str, value: dict[str, Any]) -> None:

@@ -7,12 +7,13 @@ import random
 from contextlib import contextmanager, suppress
 from functools import partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from connector.adapters import websocket
 from connector.adapters.recovery import Recovery
 from connector.adapters.websocket import run_session
 from connector.domain.batcher import Batcher
+from connector.domain.model import Series
 from connector.domain.records import Recorder
 from connector.domain.topics import Topics
 from connector.errors import ConnectorError
@@ -113,8 +114,18 @@ class Membership:
         self.changed.set()
 
 
+def _same(value: Any) -> Any:
+    return value
+
+
 class Replica:
     """A process from its start to its end."""
+
+    topics = TOPICS
+    headers = "none"
+    version = "0"
+    encoders: ClassVar[dict[str, Any]] = dict.fromkeys(SCHEMAS, _same)
+    decode = staticmethod(_same)
 
     def __init__(
         self, world: World, settings: Settings, broker: Any, source: Any, owner: str, control: Control
@@ -182,15 +193,15 @@ class Replica:
             shard,
             sink=self._sink(shard),
             recorder=Recorder(
-                TOPICS,
+                self.topics,
                 account=ACCOUNT,
                 owner=self.owner,
-                version="0",
+                version=self.version,
                 shard=shard,
                 shards=settings.shards,
                 partitions=settings.partitions,
                 heartbeat_ms=int(settings.heartbeat * 1000),
-                headers="none",
+                headers=self.headers,
             ),
             batcher=Batcher(
                 min_interval=settings.min_interval,
@@ -214,10 +225,10 @@ class Replica:
         thread = Thread(self.machine)
         recovery = Recovery(
             {},
-            _same,
+            self.decode,
             account=ACCOUNT,
-            topics=TOPICS,
-            metrics=("z.metrics",),
+            topics=self.topics,
+            metrics=self.topics.metrics_all([Series("chats", "incoming_chats")]),
             shard=shard,
             shards=settings.shards,
             partitions=settings.partitions,
@@ -225,8 +236,8 @@ class Replica:
             make_scan=partial(Scan, broker=self.broker, network=self.network, thread=thread),
         )
         return self.control.sink(
-            {"transactional.id": TOPICS.transactional_id(shard)},
-            dict.fromkeys(SCHEMAS, _same),
+            {"transactional.id": self.topics.transactional_id(shard)},
+            self.encoders,
             recovery,
             transaction_timeout=settings.transaction_timeout,
             slow_commit=1.0,
@@ -276,7 +287,3 @@ def _session(session_id: str, series: tuple[Any, ...], now: float) -> Session:
 def _observe(machine: Machine, event: Any) -> None:
     if machine.world.lines is not None:
         machine.world.trace("%s: %s", machine.name, event)
-
-
-def _same(value: Any) -> Any:
-    return value
