@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from connector.adapters.log import kafka_logger
 from connector.adapters.scan import position
 from connector.errors import ConnectorError, RecordRefused, SinkFenced, SinkRejected, SinkUnavailable
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Iterable, Mapping
 
     from confluent_kafka import Message
@@ -44,6 +46,11 @@ TOO_LARGE: Final = frozenset(
 )
 """What is wrong with a record itself: sending it again changes nothing."""
 
+BROKEN: Final = frozenset({"FAIL", "REQTMOUT"})
+"""What librdkafka calls its lines about a lost connection and an overdue answer."""
+INFO: Final = 6
+"""The level, as of syslog, at which librdkafka tells of a lost connection."""
+
 SLICE: Final = 5.0
 """Seconds that one blocking call of librdkafka may take before the thread looks around."""
 
@@ -63,6 +70,23 @@ def translate(error: KafkaError, doing: str) -> ConnectorError:
     if error.code() in TOO_LARGE:
         return RecordRefused(text)
     return SinkUnavailable(text)
+
+
+class Heard:
+    """librdkafka's log lines on their way to a logger, overheard for lost connections.
+
+    Its error callback is not called for a connection that the other side closed: only a log line tells.
+    """
+
+    def __init__(self, logger: logging.Logger, hear: Callable[[str], None]) -> None:
+        self._logger = logger
+        self._hear = hear
+
+    def log(self, level: int, template: str, kind: str, client: str, text: str) -> None:
+        """One line, as confluent_kafka passes it on."""
+        if kind in BROKEN:
+            self._hear(text)
+        self._logger.log(level, template, kind, client, text)
 
 
 class TransactionalSink:
@@ -101,6 +125,8 @@ class TransactionalSink:
             "statistics.interval.ms": 500,
             # A connection that broke makes the producer suspect, so it must not be kept quiet.
             "log.connection.close": True,
+            "log_level": max(INFO, int(properties.get("log_level", INFO))),
+            "logger": Heard(properties.get("logger") or kafka_logger(), self._on_connection),
             "on_delivery": self._on_delivery,
             "error_cb": self._on_error,
             "stats_cb": self._on_statistics,
@@ -236,7 +262,7 @@ class TransactionalSink:
                 if not error.args[0].retriable() or self._monotonic() > deadline:
                     raise
             else:
-                # A connection that broke meanwhile is reported by a callback: hear it before the next transaction.
+                # A connection that broke meanwhile is told by a log line: hear it before the next transaction.
                 producer.poll(0.0)
                 return
 
@@ -258,6 +284,9 @@ class TransactionalSink:
 
     def _on_error(self, error: KafkaError) -> None:
         self._suspect = f"connection: {error.name()}"
+
+    def _on_connection(self, text: str) -> None:
+        self._suspect = f"connection: {text}"
 
     def _on_statistics(self, text: str) -> None:
         brokers = msgspec.json.decode(text).get("brokers", {}).values()

@@ -105,6 +105,19 @@ def test_the_end_of_a_transaction_arrives_late(run):
     assert run.judge(known=run.pair.known).faults == []
 
 
+def test_without_the_rebuild_rule_a_late_end_loses_updates(make_pair, make_run):
+    """control: late EndTxn without the rebuild rule"""
+    pair = make_pair(build="no_rebuild")
+    pair.start("first")
+    pair.wait_for_commits()
+    run = make_run(pair, "control: late EndTxn without the rebuild rule")
+    for _ in range(5):
+        run.fault()
+        late_end_of_transaction(pair, "first")
+        run.recovered()
+    assert run.judge().lost
+
+
 def test_a_transaction_times_out_while_its_owner_stands_still(make_pair, make_run):
     """transaction timeout"""
     pair = make_pair(kafka={"transaction_timeout": "3s"})

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .world import Thread
 
 BACKOFF = 0.1
+INFO = 6
 CONCURRENT_BACKOFF = 0.02
 FATAL = ("PRODUCER_FENCED", "INVALID_PRODUCER_EPOCH", "OUT_OF_ORDER_SEQUENCE_NUMBER")
 
@@ -65,6 +66,7 @@ class Producer:
         self._timeout = config["transaction.timeout.ms"] / 1000
         self._on_delivery = config["on_delivery"]
         self._error_cb = config["error_cb"]
+        self._logger = config["logger"]
         self._stats_cb = config["stats_cb"]
         self._resent: list[float] = []
         self._last_stats = self._world.now
@@ -82,6 +84,8 @@ class Producer:
         self._sequences: dict[tuple[str, int], int] = {}
         self._reports: deque[tuple[KafkaError | None, Delivered]] = deque()
         self._errors: deque[KafkaError] = deque()
+        self._lines: deque[str] = deque()
+        self._told = False
         self._closed = False
         self._number = 0
 
@@ -167,6 +171,9 @@ class Producer:
         while self._errors:
             self._error_cb(self._errors.popleft())
             served += 1
+        while self._lines:
+            self._logger.log(INFO, "%s [%s] %s", "FAIL", self._tid, self._lines.popleft())
+            served += 1
         tick = self._last_stats + 0.5
         if self._world.now >= tick:
             self._last_stats += int((self._world.now - self._last_stats) / 0.5) * 0.5
@@ -227,8 +234,15 @@ class Producer:
             return
         self._world.trace("%s: %s of %s sent again", self._machine.name, request.kind, self._tid)
         self._resent.append(self._world.now)
-        self._error("_TRANSPORT")
+        self._broken()
         self._machine.call_later(BACKOFF, self._transmit, request)
+
+    def _broken(self):
+        """A connection that breaks is no error for librdkafka: it logs a line, and no equal one for 30 seconds."""
+        if not self._told:
+            self._told = True
+            self._lines.append("Disconnected")
+        self._thread.wake()
 
     def _error(self, name):
         self._errors.append(KafkaError(getattr(KafkaError, name), name, False, False, False))

@@ -1,0 +1,64 @@
+"""A lost connection makes the producer suspect, by the line that librdkafka logs: it calls no error callback."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from connector.adapters.kafka import TransactionalSink
+
+
+class Producer:
+    """Keeps its settings and does nothing."""
+
+    def __init__(self, settings):
+        self.settings = settings
+
+    def init_transactions(self, _timeout):
+        """Fenced."""
+
+
+class Recovery:
+    def read(self):
+        return None, {}
+
+
+@pytest.fixture
+def made(request):
+    """A sink with its producer, and what the producer was told."""
+    made = []
+
+    def make(settings):
+        made.append(Producer(settings))
+        return made[-1]
+
+    sink = TransactionalSink(
+        {"transactional.id": "zck.acme.0", **getattr(request, "param", {})}, {}, Recovery(),
+        transaction_timeout=1.0, slow_commit=1.0, make_producer=make,
+    )  # fmt: skip
+    sink._acquire()
+    return sink, made[0].settings
+
+
+@pytest.mark.parametrize(("kind", "suspect"), [("FAIL", True), ("REQTMOUT", True), ("GETPID", False)])
+def test_a_line_about_a_connection_makes_the_producer_suspect(made, caplog, kind, suspect):
+    sink, settings = made
+    with caplog.at_level(logging.INFO, "librdkafka"):
+        settings["logger"].log(logging.INFO, "%s [%s] %s", kind, "producer-1", "Disconnected")
+    assert caplog.messages == [f"{kind} [producer-1] Disconnected"]
+    assert sink.suspect == ("connection: Disconnected" if suspect else None)
+
+
+@pytest.mark.parametrize("made", [{"log_level": 3}], indirect=True)
+def test_the_line_is_logged_whatever_is_configured(made):
+    _, settings = made
+    assert settings["log_level"] == 6
+    assert settings["log.connection.close"] is True
+
+
+def test_a_new_producer_is_not_suspect(made):
+    sink, settings = made
+    settings["logger"].log(logging.INFO, "%s [%s] %s", "FAIL", "producer-1", "Disconnected")
+    sink._acquire()
+    assert sink.suspect is None
