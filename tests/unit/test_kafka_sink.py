@@ -18,6 +18,9 @@ class Producer:
     def init_transactions(self, _timeout):
         """Fenced."""
 
+    def purge(self):
+        """Nothing waits."""
+
 
 class Recovery:
     def read(self):
