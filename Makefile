@@ -15,7 +15,7 @@ PIP := pip install --quiet --disable-pip-version-check
 ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")
 
 .DEFAULT_GOAL := test
-.PHONY: test $(TIERS) deps lint format fuzz kills faults-long lock demo ci-cold clean
+.PHONY: test $(TIERS) deps lint format chart fuzz kills faults-long lock demo ci-cold clean
 
 test:
 	@$(PYTHON) tests/run_tier.py all
@@ -23,9 +23,11 @@ test:
 $(TIERS): deps
 	@$(BIN)/python tests/run_tier.py $@
 
-# The jars of the brokers too, so that no tier downloads while it measures. Without Java only CI stops.
+# The jars of the brokers and the tools of the chart too, so that no tier downloads while it measures.
+# Without Java, Go or root only CI stops.
 deps: $(VENV)/.stamp
 	@$(BIN)/python -m connector.local || [ "$$CI" != true ]
+	@PYTHONPATH=tests $(BIN)/python -m chart.tools || [ "$$CI" != true ]
 
 $(VENV)/.stamp: requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c '$(ENOUGH)'
@@ -61,6 +63,11 @@ $(DEMO_VENV)/.stamp: requirements.lock
 
 demo: $(DEMO_VENV)/.stamp
 	@$(DEMO_VENV)/bin/python -m connector demo $(DEMO_ARGS)
+
+# What is generated in helm/: schema, table of values, golden files. Look at the difference.
+chart: $(VENV)/.stamp
+	PYTHONPATH=tests $(BIN)/python -m chart.generate
+	PYTHONPATH=tests $(BIN)/python -m chart.regenerate
 
 fuzz: $(VENV)/.stamp
 	$(BIN)/python tests/fuzz_decode.py --runs $(RUNS) --seed $(SEED)

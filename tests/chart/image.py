@@ -1,6 +1,7 @@
 """Builds the image without a container engine: the steps of the Dockerfile, run in a folder with a Debian in it.
 
-What a container engine would add is not made: layers, a manifest, a digest. The content is the same.
+What a container engine would add is not made: a manifest, a digest. The content is the same. As there, the steps up
+to the first that copies sources are kept, and files that do not change are not copied again but linked.
 """
 
 from __future__ import annotations
@@ -10,15 +11,20 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 from chart.tools import ROOT, cached, run
 
+from connector.local.maven import cache_folder
+
 DOCKERFILE = ROOT / "Dockerfile"
 SUITE = "bookworm"
 PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
 NEEDED = ("debootstrap", "unshare", "setpriv", "mount")
+LOCK = "requirements.lock"
+DAY = 86400
 HOST_FILES = ("/etc/resolv.conf", "/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -51,8 +57,20 @@ def image() -> Path:
     sources = [*sorted(ROOT.glob("connector/**/*")), *sorted(ROOT.glob("schemas/**/*"))]
     kept = [path for path in sources if path.is_file() and "__pycache__" not in path.parts]
     contents = b"".join(str(path.relative_to(ROOT)).encode() + path.read_bytes() for path in kept)
-    lock = (ROOT / "requirements.lock").read_bytes()
-    return cached("image", DOCKERFILE.read_bytes() + lock + contents, _build) / "root"
+    before = set(cache_folder().glob("image-*"))
+    made = cached("image", DOCKERFILE.read_bytes() + (ROOT / LOCK).read_bytes() + contents, _build)
+    for old in before - {made}:
+        # Of other sources. What is younger may be in use.
+        if old.stat().st_mtime < time.time() - DAY:
+            shutil.rmtree(old)
+    return made / "root"
+
+
+def layer() -> Path:
+    """The build stage before any source is copied: the slow part."""
+    steps = "".join(f"{step.word} {step.rest}" for step in _before_sources())
+    fingerprint = SUITE.encode() + steps.encode() + (ROOT / LOCK).read_bytes()
+    return cached("layer", fingerprint, _install) / "root"
 
 
 def settings() -> dict[str, str]:
@@ -85,16 +103,28 @@ def _bootstrap(folder: Path) -> None:
     (root / "usr/bin/python").symlink_to("python3")
 
 
-def _build(folder: Path) -> None:
-    build, final = _stages()
-    stage = folder / "build"
-    run("cp", "-a", "--reflink=auto", base(), stage)
+def _before_sources() -> list[Step]:
+    build = _stages()[0]
+    return build[: next(at for at, step in enumerate(build) if step.word == "COPY" and LOCK not in step.rest)]
+
+
+def _install(folder: Path) -> None:
+    stage = folder / "root"
+    run("cp", "-a", base(), stage)
     for name in HOST_FILES:
         if Path(name).exists():
             shutil.copyfile(name, stage / name.lstrip("/"))
-    for step in build:
+    for step in _before_sources():
         _apply(step, stage)
-    run("cp", "-a", "--reflink=auto", base(), folder / "root")
+
+
+def _build(folder: Path) -> None:
+    build, final = _stages()
+    stage = folder / "build"
+    run("cp", "-al", layer(), stage)
+    for step in build[len(_before_sources()) :]:
+        _apply(step, stage)
+    run("cp", "-al", base(), folder / "root")
     for step in final:
         _apply(step, folder / "root", other=stage)
     shutil.rmtree(stage)
@@ -124,13 +154,11 @@ def _apply(step: Step, root: Path, other: Path | None = None) -> None:
 
 def _copy(source: Path, root: Path, target: str) -> None:
     to = root / ("build" if target.startswith("./") else target.lstrip("/"))
-    if source.is_dir():
-        shutil.copytree(
-            source,
-            to,
-            symlinks=True,
-            ignore=shutil.ignore_patterns("__pycache__", "*.pyc") if source.is_relative_to(ROOT) else None,
-        )
+    if source.is_dir() and source.is_relative_to(ROOT):
+        shutil.copytree(source, to, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+    elif source.is_dir():
+        to.parent.mkdir(parents=True, exist_ok=True)
+        run("cp", "-al", source, to)
     else:
         to = to / source.name if target.endswith("/") else to
         to.parent.mkdir(parents=True, exist_ok=True)

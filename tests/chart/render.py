@@ -55,7 +55,7 @@ def rendered(*arguments: object, **options: Any) -> list[Document]:
 
 def documents(text: str) -> list[Document]:
     """Every document that is not empty. PyYAML reads YAML 1.1, where an unquoted `on` is no text."""
-    return [document for document in yaml.safe_load_all(text) if document]
+    return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
 
 
 @cache

@@ -38,14 +38,19 @@ LAYERS = {"helm3": "v31", "helm4": "v37"}
 GO = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
 
 
-def main() -> None:
-    """Fetch what the chart's tests need, so that none of them downloads while it measures."""
+def main() -> int:
+    """Fetch what the chart's tests need, so that none of them downloads or builds while it measures."""
     from chart import image
 
+    missing = [name for name in ("go", "java", "mvn", *image.NEEDED) if shutil.which(name) is None]
     wheels()
-    custom_resources()
+    if not missing:
+        custom_resources()
     if image.can_build():
-        image.base()
+        image.layer()
+    if missing:
+        print(f"{', '.join(missing)} was not found: some tests of the chart will be skipped", file=sys.stderr)
+    return int(bool(missing))
 
 
 @cache
@@ -83,23 +88,43 @@ def can_build() -> bool:
     return shutil.which("go") is not None
 
 
+def can_define() -> bool:
+    """True if the definitions of custom resources are there, or can be fetched."""
+    return cached_folder("crds", _definitions_named()).is_dir() or all(
+        shutil.which(name) for name in ("go", "java", "mvn")
+    )
+
+
 @cache
 def custom_resources() -> list[Path]:
     """CustomResourceDefinitions of PodMonitor, PrometheusRule and KafkaTopic."""
-    fingerprint = OPERATOR.encode() + STRIMZI_POM.read_bytes()
-    return sorted(cached("crds", fingerprint, _definitions).glob("*.yaml"))
+    return sorted(cached("crds", _definitions_named(), _definitions).glob("*.yaml"))
+
+
+def _definitions_named() -> bytes:
+    return OPERATOR.encode() + STRIMZI_POM.read_bytes()
+
+
+def cached_folder(thing: str, fingerprint: bytes) -> Path:
+    """Where the content with this fingerprint is kept."""
+    return cache_folder() / f"{thing}-{hashlib.sha256(fingerprint).hexdigest()[:12]}"
 
 
 def cached(thing: str, fingerprint: bytes, fill: Callable[[Path], None]) -> Path:
     """The folder of this content; filled beside it and renamed, so that it is whole or not there."""
-    target = cache_folder() / f"{thing}-{hashlib.sha256(fingerprint).hexdigest()[:12]}"
+    target = cached_folder(thing, fingerprint)
     if not target.is_dir():
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{thing}-") as scratch:
             content = Path(scratch, thing)
             content.mkdir()
             fill(content)
-            content.rename(target)
+            try:
+                content.rename(target)
+            except OSError:
+                # Another process was quicker, which is as good.
+                if not target.is_dir():
+                    raise
     return target
 
 
@@ -159,4 +184,4 @@ def _definitions(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
