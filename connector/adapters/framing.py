@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import fastavro
 
+from connector.adapters.compiled import UnknownTypeError, compile_record, compile_varying
 from connector.adapters.schema_files import schema_text
 from connector.errors import SchemaError
 
@@ -35,25 +36,56 @@ def _without_logical_types(schema: Any) -> Any:
 class Encoder:
     """A record as framed bytes. It reuses its buffer: one encoder belongs to one thread.
 
+    The work is done by a function compiled from the schema; fastavro writes what that one cannot, or says why not.
     ``text``: the schema, if it is another one than the connector's own of that name.
     """
 
-    __slots__ = ("_buffer", "_header", "_schema", "_write")
+    __slots__ = ("_buffer", "_header", "_quick", "_schema", "_write")
 
     def __init__(self, name: str, schema_id: int, text: str | None = None) -> None:
         self._schema = plain(schema_text(name) if text is None else text)
         self._header = _HEADER.pack(MAGIC, schema_id)
         self._buffer = io.BytesIO()
         self._write = fastavro.schemaless_writer
+        try:
+            self._quick = compile_record(self._schema, self._header, self.reference)
+        except UnknownTypeError:
+            self._quick = self.reference
 
     def __call__(self, value: Mapping[str, Any]) -> bytes:
         """The framed bytes of one record."""
+        return self._quick(value)
+
+    def reference(self, value: Mapping[str, Any]) -> bytes:
+        """The same by fastavro.
+
+        Raises:
+            ValueError, TypeError, …: whatever fastavro says of a value that does not fit.
+        """
         buffer = self._buffer
         buffer.seek(0)
         buffer.truncate()
         buffer.write(self._header)
         self._write(buffer, self._schema, value)
         return buffer.getvalue()
+
+    def varying(self, names: tuple[str, ...]) -> Callable[[Mapping[str, Any]], Callable[..., bytes]]:
+        """For records that differ in these fields only: from the shared values to a function of the others.
+
+        What they share is encoded once. The function takes its arguments by position.
+        """
+
+        def bind(shared: Mapping[str, Any]) -> Callable[..., bytes]:
+            def whole(*values: Any) -> bytes:
+                return self.reference({**shared, **dict(zip(names, values, strict=True))})
+
+            return whole if compiled is None else compiled(self._header, shared, whole)
+
+        try:
+            compiled = compile_varying(self._schema, names)
+        except UnknownTypeError:
+            compiled = None
+        return bind
 
 
 class Decoder:

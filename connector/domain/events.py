@@ -11,7 +11,7 @@ import msgspec
 from connector.domain.model import Batch, Series  # noqa: TC001 - msgspec resolves the annotations
 
 
-class Updated(msgspec.Struct, frozen=True):
+class Updated(msgspec.Struct, frozen=True, gc=False):
     """The source pushed one value of one subscribed series.
 
     ``value`` is None where the source sent null; ``raw`` is the JSON literal as received, None for null.

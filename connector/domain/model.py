@@ -57,7 +57,7 @@ def by_name(series: Series) -> str:
     return series.name
 
 
-class SourceOffset(msgspec.Struct, frozen=True):
+class SourceOffset(msgspec.Struct, frozen=True, gc=False):
     """How far one series has come: the connector's memory of it, a row of the offsets topic.
 
     ``value``, ``raw`` and ``received_us`` are those of the newest value known; ``sequence`` 0 means no record yet.
@@ -75,7 +75,7 @@ class SourceOffset(msgspec.Struct, frozen=True):
     gap: OpenGap | None = None
 
 
-class OpenGap(msgspec.Struct, frozen=True):
+class OpenGap(msgspec.Struct, frozen=True, gc=False):
     """A span that began and has not ended: since when continuity is unproven, and why."""
 
     started_us: int
@@ -83,7 +83,7 @@ class OpenGap(msgspec.Struct, frozen=True):
     detail: str | None = None
 
 
-class Entry(msgspec.Struct, frozen=True, tag=True):
+class Entry(msgspec.Struct, frozen=True, tag=True, gc=False):
     """One update with its place in its series: what becomes a record of metrics and of latest."""
 
     series: Series
@@ -174,12 +174,12 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class Record(NamedTuple):
-    """One Kafka record before encoding. ``schema`` names an .avsc; ``value`` None is a tombstone."""
+    """One Kafka record. ``schema`` names an .avsc; ``value`` None is a tombstone, bytes are encoded already."""
 
     topic: str
     partition: int
     key: bytes
     schema: str
-    value: dict[str, Any] | None
+    value: dict[str, Any] | bytes | None
     timestamp_ms: int
     headers: list[tuple[str, bytes]] | None = None
