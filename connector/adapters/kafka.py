@@ -227,7 +227,7 @@ class TransactionalSink:
         produce = producer.produce
         sent = 0
         for topic, partition, key, schema, value, timestamp_ms, headers in records:
-            payload = None if value is None else encoders[schema](value)
+            payload = encoders[schema](value) if type(value) is dict else value
             while True:
                 try:
                     produce(topic, payload, key, partition, timestamp=timestamp_ms, headers=headers)  # type: ignore[arg-type]

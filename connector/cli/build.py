@@ -17,7 +17,7 @@ from connector.adapters.rest import tls_context
 from connector.adapters.schema_files import by_topic
 from connector.adapters.websocket import Endpoint, run_session
 from connector.domain.batcher import Batcher
-from connector.domain.records import Recorder
+from connector.domain.records import METRIC_UPDATE, VARYING, Recorder
 from connector.errors import SchemaError
 from connector.protocol.session import Session
 from connector.runtime.backoff import Backoff
@@ -131,6 +131,7 @@ class Build:
                 heartbeat_ms=int(config.heartbeat.interval * 1000),
                 headers=config.headers,
                 payload_bytes=config.source.max_frame,
+                form=Encoder(METRIC_UPDATE, self._ids[METRIC_UPDATE]).varying(VARYING),
             ),
             batcher=Batcher(
                 min_interval=config.batch.min_interval,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from connector.domain.headers import FORMS, Headers
+from connector.domain.headers import FORMS
 from connector.domain.model import (
     Batch,
     Entry,
@@ -39,8 +40,28 @@ UNKNOWN_DEPARTMENT: Final = "unknown"
 Hints = dict[tuple[str, int], int]
 """Newest offset known to be delivered, by topic and partition."""
 
-Latest = dict[Series, tuple[dict[str, Any], Headers | None]]
-"""Newest value and headers of each series with a record in the batch."""
+VARYING: Final = (
+    "event_id",
+    "value",
+    "value_raw",
+    "origin",
+    "received_at",
+    "received_at_us",
+    "sequence",
+    "epoch",
+    "session_id",
+    "frame",
+    "batch_id",
+)
+"""Fields of an update that differ within a series; the others are the same in all of its records."""
+
+Form = Callable[[Mapping[str, Any]], Callable[..., Any]]
+"""From the values that a series shares to a function of the `VARYING` ones, which makes a record's value."""
+
+
+def plain(shared: Mapping[str, Any]) -> Callable[..., Any]:
+    """The form that leaves the encoding to others: every value is a mapping."""
+    return lambda *values: {**shared, **dict(zip(VARYING, values, strict=True))}
 
 
 class Route(NamedTuple):
@@ -53,6 +74,22 @@ class Route(NamedTuple):
     unit: str
     latest_key: bytes
     latest_partition: int
+    update: Callable[..., Any]
+    """Makes the value of a record of metrics from its `VARYING` fields."""
+    identity: str
+    """What every event id of the series begins with."""
+
+
+class Newest:
+    """What a batch says last of one series: its row, if it is not the one of its newest update, and that update."""
+
+    __slots__ = ("entry", "offset", "record", "updates")
+
+    def __init__(self) -> None:
+        self.offset: SourceOffset | None = None
+        self.entry: Entry | None = None
+        self.record: Record | None = None
+        self.updates = 0
 
 
 class Recorder:
@@ -61,6 +98,7 @@ class Recorder:
     Args:
         headers: minimal | full | none, the CloudEvents headers of every record but the offsets.
         payload_bytes: how much of a rejected frame a dead letter keeps.
+        form: how the values of updates are made.
     """
 
     def __init__(
@@ -76,7 +114,9 @@ class Recorder:
         heartbeat_ms: int,
         headers: str = "minimal",
         payload_bytes: int = 65536,
+        form: Form = plain,
     ) -> None:
+        self._form = form
         self._topics = topics
         self._account = account
         self._owner = owner
@@ -95,37 +135,50 @@ class Recorder:
         if found is None:
             name, key = series.name, series.key.encode()
             latest_key = f"{self._account}/{name}".encode()
+            unit = series.definition.unit
+            shared = {
+                "account": self._account,
+                "family": series.family,
+                "metric": series.metric,
+                "department_id": series.department_id,
+                "window_minutes": series.window,
+                "unit": unit,
+                "series": name,
+            }
             found = self._routes[series] = Route(
                 name,
                 key,
                 self._topics.metrics(series),
                 partition_for(key, self._partitions),
-                series.definition.unit,
+                unit,
                 latest_key,
                 partition_for(latest_key, self._partitions),
+                self._form(shared),
+                f"{self._account}/{name}/",
             )
         return found
 
     def transaction(self, batch: Batch, state: ShardState, now_us: int, hints: Hints) -> Iterator[Record]:
         """Every record of one transaction; the shard row is the last. ``state`` is that of this transaction."""
-        newest: dict[Series, SourceOffset] = {}
-        counts: dict[Series, int] = {}
-        latest: Latest = {}
+        newest: dict[Series, Newest] = {}
+        batch_id = state.batch_id
         for item in batch.items:
             if type(item) is Entry:
-                record = self._update(item, state.batch_id)
-                counts[item.series] = counts.get(item.series, 0) + 1
-                newest[item.series] = _offset_of(item)
-                assert record.value is not None
-                latest[item.series] = record.value, record.headers
-                yield record
+                found = newest.get(item.series)
+                if found is None:
+                    found = newest[item.series] = Newest()
+                found.updates += 1
+                found.offset = None
+                found.entry = item
+                found.record = self._update(item, batch_id)
+                yield found.record
             elif isinstance(item, GapOpened | GapClosed | Subscribed | Retired):
-                newest[item.offset.series] = item.offset
+                newest.setdefault(item.offset.series, Newest()).offset = item.offset
         yield from self._gaps(batch)
         yield from self._dead_letters(batch, now_us)
         if self._topics.latest is not None:
-            yield from self._latest(batch, latest)
-        yield from self._rows(newest, latest, counts, state, now_us, hints)
+            yield from self._latest(batch, newest)
+        yield from self._rows(newest, state, now_us, hints)
         if batch.beat is not None:
             yield from self._beats(batch, state)
         yield self._shard_row(batch, state, now_us)
@@ -133,42 +186,35 @@ class Recorder:
     # Metrics and latest.
 
     def _update(self, entry: Entry, batch_id: int) -> Record:
-        series = entry.series
-        route = self.route(series)
-        event_id = f"{self._account}/{route.name}/{entry.epoch}/{entry.sequence}"
-        received_ms = entry.received_us // 1000
-        value = {
-            "event_id": event_id,
-            "account": self._account,
-            "family": series.family,
-            "metric": series.metric,
-            "department_id": series.department_id,
-            "window_minutes": series.window,
-            "value": entry.value,
-            "value_raw": entry.raw,
-            "unit": route.unit,
-            "origin": entry.origin,
-            "received_at": received_ms,
-            "received_at_us": entry.received_us,
-            "series": route.name,
-            "sequence": entry.sequence,
-            "epoch": entry.epoch,
-            "session_id": entry.session_id,
-            "frame": entry.frame,
-            "batch_id": batch_id,
-        }
-        headers = self._headers("metric-update", event_id, route.name, entry.sequence, entry.received_us)
+        route = self._routes.get(entry.series) or self.route(entry.series)
+        epoch, sequence, received_us = entry.epoch, entry.sequence, entry.received_us
+        event_id = f"{route.identity}{epoch}/{sequence}"
+        received_ms = received_us // 1000
+        value = route.update(
+            event_id,
+            entry.value,
+            entry.raw,
+            entry.origin,
+            received_ms,
+            received_us,
+            sequence,
+            epoch,
+            entry.session_id,
+            entry.frame,
+            batch_id,
+        )
+        headers = self._headers("metric-update", event_id, route.name, sequence, received_us)
         return Record(route.topic, route.partition, route.key, METRIC_UPDATE, value, received_ms, headers)
 
-    def _latest(self, batch: Batch, latest: Latest) -> Iterator[Record]:
+    def _latest(self, batch: Batch, newest: Mapping[Series, Newest]) -> Iterator[Record]:
         topic = self._topics.latest
         assert topic is not None
-        retired = {item.offset.series: item.at_us for item in batch.items if isinstance(item, Retired)}
-        for series, (value, headers) in latest.items():
-            if series not in retired:
+        retired = {item.offset.series: item.at_us for item in batch.items if type(item) is Retired}
+        for series, found in newest.items():
+            record = found.record
+            if record is not None and series not in retired:
                 route = self.route(series)
-                timestamp = value["received_at"]
-                yield Record(topic, route.latest_partition, route.latest_key, METRIC_UPDATE, value, timestamp, headers)
+                yield Record(topic, route.latest_partition, route.latest_key, METRIC_UPDATE, *record[4:])
         for series, at_us in retired.items():
             route = self.route(series)
             yield Record(topic, route.latest_partition, route.latest_key, METRIC_UPDATE, None, at_us // 1000)
@@ -252,30 +298,27 @@ class Recorder:
 
     # Offsets and heartbeats.
 
-    def _rows(
-        self,
-        newest: dict[Series, SourceOffset],
-        latest: Latest,
-        counts: dict[Series, int],
-        state: ShardState,
-        now_us: int,
-        hints: Hints,
-    ) -> Iterator[Record]:
-        total = sum(counts.values())
-        for series, offset in newest.items():
+    def _rows(self, newest: Mapping[Series, Newest], state: ShardState, now_us: int, hints: Hints) -> Iterator[Record]:
+        row = self._row(state, now_us, sum(found.updates for found in newest.values()))
+        for series, found in newest.items():
             route = self.route(series)
+            entry = found.entry
+            offset = found.offset
+            if offset is None:
+                assert entry is not None
+                offset = _offset_of(entry)
             gap = offset.gap
             value = {
-                **self._row(state, now_us, total),
+                **row,
                 "series": route.name,
                 "state": offset.state,
                 "epoch": offset.epoch,
                 "last_sequence": offset.sequence,
-                "last_event_id": latest[series][0]["event_id"] if series in latest else None,
+                "last_event_id": None if entry is None else f"{route.identity}{entry.epoch}/{entry.sequence}",
                 "last_received_at": None if offset.received_us is None else offset.received_us // 1000,
                 "last_value": offset.value,
                 "last_value_raw": offset.raw,
-                "batch_records": counts.get(series, 0),
+                "batch_records": found.updates,
                 "topic": route.topic,
                 "partition": route.partition,
                 "offset_hint": hints.get((route.topic, route.partition)),
@@ -286,7 +329,7 @@ class Recorder:
             yield self._offsets_record(route.latest_key, value, now_us)
 
     def _shard_row(self, batch: Batch, state: ShardState, now_us: int) -> Record:
-        total = sum(1 for item in batch.items if type(item) is Entry)
+        total = list(map(type, batch.items)).count(Entry)
         value = {
             **self._row(state, now_us, total),
             "series": SHARD_ROW,
