@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import ssl
 from contextlib import contextmanager
@@ -12,13 +11,14 @@ from urllib.parse import quote
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
+from connector.adapters.canonical import Versions, changes, find
 from connector.adapters.framing import Decoder, Encoder
 from connector.adapters.schema_files import schema_text
 from connector.config.secrets import read_secret
 from connector.errors import ConfigError, ConnectorError, RegistryUnavailable, SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from connector.config import Registry
 
@@ -29,10 +29,6 @@ for _name in ("httpx", "httpx2", "httpcore", "httpcore2"):
 LEVEL: Final = "FULL_TRANSITIVE"
 _NOT_FOUND: Final = 404
 _REMEDY: Final = "run zendesk-chat-kafka provision"
-
-
-Versions = list[tuple[int, str]]
-"""Schema id and text, oldest first."""
 
 
 class Registration(NamedTuple):
@@ -52,20 +48,6 @@ class Registration(NamedTuple):
 def subject_of(topic: str) -> str:
     """Subject of a topic's values: TopicNameStrategy."""
     return f"{topic}-value"
-
-
-def canonical(text: str) -> str:
-    """A schema as comparable text: what decides about bytes and reading, without the documentation."""
-    return json.dumps(_canonical(json.loads(text)), sort_keys=True)
-
-
-def _canonical(schema: Any) -> Any:
-    if isinstance(schema, dict):
-        kept = {key: _canonical(value) for key, value in schema.items() if key != "doc"}
-        return kept["type"] if set(kept) == {"type"} else kept
-    if isinstance(schema, list):
-        return [_canonical(part) for part in schema]
-    return schema
 
 
 class SchemaRegistry:
@@ -103,6 +85,25 @@ class SchemaRegistry:
         """
         judge = self._judge if dry_run else self._register
         return [judge(subject_of(topic), name) for topic, name in by_topic.items()]
+
+    def register_versions(self, subject: str, texts: Iterable[str]) -> list[int]:
+        """The id of each version, oldest first, registered where it is missing; the subject's level becomes ours.
+
+        Raises:
+            SchemaError: the registry refuses one.
+            RegistryUnavailable
+        """
+        ids = []
+        for text in texts:
+            if find(self._versions(subject), text) is None:
+                with self._asking(f"subject {subject}"):
+                    self._client.register_schema(subject, Schema(text, "AVRO"))
+            self._set_level(subject)
+            schema_id = find(self._versions(subject), text)
+            if schema_id is None:
+                raise SchemaError(f"subject {subject}: the registry does not keep what was registered")
+            ids.append(schema_id)
+        return ids
 
     def verify_registered(self, by_topic: Mapping[str, str]) -> dict[str, int]:
         """The schema id of each subject, if every one holds our schema; learns every version for later reading.
@@ -180,7 +181,7 @@ class SchemaRegistry:
     def _judge(self, subject: str, name: str) -> Registration:
         versions = self._versions(subject)
         level = self._level(subject) if versions else None
-        if (schema_id := _find(versions, name)) is not None:
+        if (schema_id := find(versions, schema_text(name))) is not None:
             return Registration(subject, name, "unchanged", schema_id, level)
         messages = self._incompatibilities(subject, name, versions) if versions else ()
         return Registration(subject, name, "refused" if messages else "to register", None, level, messages)
@@ -189,7 +190,7 @@ class SchemaRegistry:
         versions = self._versions(subject)
         if not versions:
             raise SchemaError(f"subject {subject}: not in the registry; {_REMEDY}")
-        schema_id = _find(versions, name)
+        schema_id = find(versions, schema_text(name))
         if schema_id is None:
             raise SchemaError(f"subject {subject}: no version of it equals {name}.avsc; {_REMEDY}")
         return schema_id
@@ -225,7 +226,7 @@ class SchemaRegistry:
             answer = self._client._rest_client.post(path, body=body)  # noqa: SLF001
         if answer["is_compatible"]:
             return ()
-        messages = answer.get("messages") or [_changes(versions[-1][1], schema_text(name))]
+        messages = answer.get("messages") or [changes(versions[-1][1], schema_text(name))]
         return tuple(" ".join(str(message).split()) for message in messages)
 
     @contextmanager
@@ -251,19 +252,6 @@ class SchemaRegistry:
         if status == 429 or status >= 500:
             return RegistryUnavailable(f"{text}: {message}; try again later")
         return SchemaError(f"{text}: {message}")
-
-
-def _find(versions: Versions, name: str) -> int | None:
-    """The newest version that equals our schema."""
-    ours = canonical(schema_text(name))
-    return next((schema_id for schema_id, text in reversed(versions) if canonical(text) == ours), None)
-
-
-def _changes(old: str, new: str) -> str:
-    """The fields that differ, for registries that do not say why they refuse."""
-    before, after = ({f["name"]: _canonical(f) for f in json.loads(text).get("fields", ())} for text in (old, new))
-    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return f"incompatible; these fields differ from the newest version: {', '.join(changed)}"
 
 
 def _forget_proxies(client: SchemaRegistryClient) -> None:

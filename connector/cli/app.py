@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "tail": "connector.cli.tail:tail",
     "status": "connector.cli.status:status",
     "verify": "connector.cli.verify:verify",
+    "replay": "connector.cli.replay:replay",
     "config": "connector.cli.config:app",
     "emulate": "connector.cli.emulate:emulate",
     "demo": "connector.cli.demo:demo",

@@ -11,7 +11,8 @@ import pytest
 
 from connector.adapters import registry as adapter
 from connector.adapters import schema_files
-from connector.adapters.registry import LEVEL, SchemaRegistry, canonical
+from connector.adapters.canonical import canonical
+from connector.adapters.registry import LEVEL, SchemaRegistry
 from connector.config import Basic, Registry
 from connector.domain.topics import Topics
 from connector.errors import ConfigError, RegistryUnavailable, SchemaError
