@@ -24,7 +24,7 @@ class Group:
     """One dynamic member of the group; each partition of the control topic stands for one shard.
 
     ``owned`` holds the shards of this member, ``lost`` those taken away without asking (another member may publish
-    them already); ``changed`` is set whenever they change.
+    them already) until the next assignment; ``changed`` is set whenever they change.
 
     Args:
         properties: librdkafka settings of a consumer.
@@ -142,7 +142,8 @@ class Group:
     def _set(self, shards: frozenset[int], ours: bool) -> None:  # noqa: FBT001 - posted by position
         self.joined = True
         self.owned = self.owned | shards if ours else self.owned - shards
-        self.lost -= shards
+        if ours:
+            self.lost = frozenset()
         self.changed.set()
 
     def _lose(self, shards: frozenset[int]) -> None:

@@ -65,6 +65,10 @@ class Publisher:
         self._log = ShardState()
         self._progress = Progress(self._log, {})
         self._wake = asyncio.Event()
+        self._ours = asyncio.Event()
+        self._ours.set()
+        self.paused = False
+        """True from `pause` until the log has shown that nobody followed."""
         self._stopping = False
         self._received = 0
         self._taken = 0
@@ -133,6 +137,9 @@ class Publisher:
         self.ledger.recover(progress, series, reason=reason, at_us=self._clock.wall_us())
         self._reset_counts()
         self.prove(self._clock.wall_us())
+        self._acquired(progress, began)
+
+    def _acquired(self, progress: Progress, began: float) -> None:
         seconds = self._clock.monotonic() - began
         self._emit(Acquired(self.shard, self._owner_epoch, len(progress.offsets), seconds, self._clock.wall_us()))
 
@@ -150,6 +157,19 @@ class Publisher:
             await self._publish(beat=True)
             if not self.ledger.queue:
                 return
+
+    def pause(self) -> None:
+        """The group took the shard away without asking: begin nothing more, keep what waits and what is received.
+
+        Kafka itself may be away, for all members. Whether somebody followed, the log tells after `resume`.
+        """
+        self.paused = True
+        self._ours.clear()
+
+    def resume(self) -> None:
+        """The group gave the shard back: go on, unless somebody published meanwhile (`run` raises SinkFenced)."""
+        self._ours.set()
+        self._wake.set()
 
     async def shut(self) -> None:
         """Let the producer go; what still waits is left to the next owner's gap."""
@@ -185,7 +205,7 @@ class Publisher:
         items = self._batcher.take(self.ledger.queue)
         taken = len(items)
         while True:
-            if self._sink.suspect is not None:
+            if self.paused or self._sink.suspect is not None:
                 items = await self._recover(None, items)
             batch = self._batch(items, taken, beat=beat)
             attempt = self._attempt(batch)
@@ -327,15 +347,20 @@ class Publisher:
 
         After it ``self._log`` is the attempt if the log holds it after all.
         """
+        began = self._clock.monotonic()
         progress = await self._fence()
-        if attempt is not None and progress.shard == _as_read(attempt):
-            self._log = attempt
-            self._received -= sum(map(is_value, items))
-            return ()
-        if progress.shard != _as_read(self._log):
+        landed = attempt is not None and progress.shard == _as_read(attempt)
+        if not landed and progress.shard != _as_read(self._log):
             raise SinkFenced(
                 f"shard {self.shard}: {progress.shard.owner} published batch {progress.shard.batch_id} meanwhile"
             )
+        if self.paused:
+            self.paused = False
+            self._acquired(progress, began)
+        if landed and attempt is not None:
+            self._log = attempt
+            self._received -= sum(map(is_value, items))
+            return ()
         left = unpublished(items, progress)
         # What a torn transaction left in the log was counted by the owner epoch that sent it.
         self._received -= sum(map(is_value, items)) - sum(map(is_value, left))
@@ -343,12 +368,14 @@ class Publisher:
 
     async def _fence(self) -> Progress:
         while True:
+            await self._ours.wait()
             try:
                 progress = await self._sink.acquire()
             except SinkUnavailable as error:
                 self._emit(Failed(self.shard, str(error), self._clock.wall_us()))
                 await asyncio.sleep(self._backoff.next())
-            else:
+                continue
+            if self._ours.is_set():
                 self._owner_epoch = max(self._owner_epoch, progress.shard.owner_epoch) + 1
                 self._reset_counts()
                 self._progress = progress

@@ -27,6 +27,7 @@ class Ownership(Protocol):
 
     owned: frozenset[int]
     lost: frozenset[int]
+    """Taken away without asking; until the next assignment nobody knows whose they are."""
     changed: asyncio.Event
     error: Exception | None
     joined: bool
@@ -122,14 +123,26 @@ class Supervisor:
                 raise self._ownership.error
             owned = self._ownership.owned
             for shard in self._publishing.keys() - owned:
-                await self._release(shard)
-                self._pipeline.handle(Yielded(shard, "revoked by the group", _wall_us()))
+                await self._yield(shard)
             self._ownership.released()
+            for shard in self._publishing.keys() & owned:
+                for publisher in self._publishing[shard][1]:
+                    publisher.resume()
             for shard in owned - self._publishing.keys():
                 publishers: list[Publisher] = []
                 task = asyncio.create_task(self._publish(shard, publishers), name=f"shard-{shard}")
                 task.add_done_callback(self._ended)
                 self._publishing[shard] = task, publishers
+
+    async def _yield(self, shard: int) -> None:
+        """Hand the shard over; if it was lost, keep what waits until the group says who owns it now."""
+        publishers = self._publishing[shard][1]
+        if shard not in self._ownership.lost or not publishers:
+            await self._release(shard)
+            self._pipeline.handle(Yielded(shard, "revoked by the group", _wall_us()))
+        elif not publishers[-1].paused:
+            publishers[-1].pause()
+            self._pipeline.handle(Yielded(shard, "the group's session was lost; what is received waits", _wall_us()))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
@@ -138,7 +151,7 @@ class Supervisor:
 
     async def _release(self, shard: int) -> None:
         task, publishers = self._publishing.pop(shard)
-        if shard in self._ownership.lost or not publishers:
+        if not publishers or publishers[-1].paused:
             task.cancel()
         else:
             publishers[-1].drain()
@@ -164,7 +177,8 @@ class Supervisor:
                 self._detach(publisher)
                 await publisher.shut()
             publishers.clear()
-            await asyncio.sleep(FENCED_PAUSE)
+            if not publisher.paused:
+                await asyncio.sleep(FENCED_PAUSE)
 
     def _attach(self, publisher: Publisher) -> None:
         self._pipeline.attach(publisher)

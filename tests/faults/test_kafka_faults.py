@@ -56,6 +56,26 @@ def test_all_brokers_are_down(run):
     assert run.judge(known=run.pair.known).faults == []
 
 
+def test_a_lone_owner_keeps_what_it_receives_while_all_brokers_are_down(make_pair, make_run):
+    """all brokers down for 20 s, one replica"""
+    pair = make_pair()
+    pair.start("first")
+    pair.wait_for_commits()
+    run = make_run(pair, "all brokers down for 20 s, one replica")
+    brokers = pair.cluster.kafka.brokers
+    run.fault()
+    for broker in brokers:
+        broker.kill()
+    time.sleep(OUTAGE)
+    for broker in brokers:
+        broker.start()
+    run.recovered()
+    pair.cluster.wait_in_sync()
+    verdict = run.judge()
+    assert verdict.faults == []
+    assert verdict.gaps == {}, "what was received while the group was lost was given up"
+
+
 def test_too_few_replicas_are_in_sync(run):
     """min ISR lost for 20 s"""
     brokers = run.pair.cluster.kafka.brokers[:2]

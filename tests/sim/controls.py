@@ -97,6 +97,15 @@ class RemembersCommits(Publisher):
         super()._committed(batch, *args, **more)
 
 
+class BelievesItself(Publisher):
+    """Takes whatever the log holds for its own work, and sends what it still has."""
+
+    async def _fence(self) -> Any:
+        progress = await super()._fence()
+        self._log = progress.shard
+        return progress
+
+
 class NoFenceBeforeRead(Control):
     sink = ReadsFirst
 
@@ -122,6 +131,10 @@ class OffsetsApart(Control):
     sink = SplitSink
 
 
+class NoOwnerCheck(Control):
+    publisher = BelievesItself
+
+
 CONTROLS: dict[str, type[Control]] = {
     "none": Control,
     "no-fence-before-read": NoFenceBeforeRead,
@@ -129,4 +142,5 @@ CONTROLS: dict[str, type[Control]] = {
     "no-epoch": NoEpoch,
     "committed-snapshot": SnapshotOfCommitted,
     "offsets-apart": OffsetsApart,
+    "no-owner-check": NoOwnerCheck,
 }

@@ -101,7 +101,11 @@ class Membership:
 
     def assign(self, shard: int) -> None:
         self.owned |= {shard}
-        self.lost -= {shard}
+        self.settle()
+
+    def settle(self) -> None:
+        """The group is together again: what was lost and not given back is somebody else's."""
+        self.lost = frozenset()
         self.changed.set()
 
     def revoke(self, shard: int, *, lost: bool, then: Any = None) -> None:

@@ -102,7 +102,7 @@ class Scenario:
                     self._tell(owner, "assign", shard)
                 continue
             if owner is not None and owner.alive:
-                self._tell(owner, "revoke", shard, lost=True)
+                self._lose(owner, shard)
             self.owners[shard] = self.rng.choice(members) if members else None
             new = self.owners[shard]
             if new is not None:
@@ -163,6 +163,25 @@ class Scenario:
         for one in targets:
             one.network.down = True
             self.world.later(seconds, setattr, one.network, "down", False)
+        if seconds > GROUP_TIMEOUT:
+            self.world.later(GROUP_TIMEOUT, self._lose_touch, targets, seconds - GROUP_TIMEOUT)
+
+    def _lose_touch(self, targets: list[Replica], seconds: float) -> None:
+        """Members that do not reach the group lose what they own; afterwards it is anybody's, theirs too."""
+        for shard, owner in self.owners.items():
+            if owner is not None and owner.alive and owner in targets:
+                self._tell(owner, "revoke", shard, lost=True)
+        self.world.later(seconds + self.rng.uniform(0.0, 3.0), self._regroup)
+
+    def _regroup(self) -> None:
+        members = self._members()
+        for shard, owner in self.owners.items():
+            if owner is not None and owner.alive and shard not in owner.membership.owned:
+                self.owners[shard] = new = self.rng.choice(members) if members else None
+                if new is not owner:
+                    self._lose(owner, shard)
+                if new is not None:
+                    self._tell(new, "assign", shard)
 
     def _fault_slow(self, replica: Replica) -> None:
         replica.network.latency = self.rng.choice((0.1, 0.6, 1.5))
@@ -206,7 +225,12 @@ class Scenario:
 
     def _tell_lost(self, replica: Replica, shard: int) -> None:
         if replica.alive and self.owners[shard] is not replica:
-            self._tell(replica, "revoke", shard, lost=True)
+            self._lose(replica, shard)
+
+    def _lose(self, replica: Replica, shard: int) -> None:
+        """It learns of the loss at once, and some time later of its new assignment, without the shard."""
+        self._tell(replica, "revoke", shard, lost=True)
+        self.world.later(self.rng.uniform(0.3, 5.0), replica.machine.call_soon, replica.membership.settle)
 
     def _fault_rebalance(self, replica: Replica) -> None:
         """The owner hands over in order."""
