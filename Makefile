@@ -75,7 +75,7 @@ fuzz: $(VENV)/.stamp
 # Run once and reported, never in CI; a second call goes on where the results file ends.
 N ?= 200
 kills faults-long: deps
-	PYTHONPATH=tests $(BIN)/python -m faults.long $(if $(filter kills,$@),kills --runs $(N),faults)
+	PYTHONPATH=tests $(BIN)/python -m faults.long $(if $(filter kills,$@),kills --runs $(N),$(or $(FAULT),all))
 
 ci-cold:
 	@set -e; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \

@@ -23,7 +23,12 @@ REASON = "rejected"
 
 
 def refuse(
-    items: Iterable[Any], positions: dict[Series, Position], before: dict[Series, SourceOffset], message: str
+    items: Iterable[Any],
+    positions: dict[Series, Position],
+    before: dict[Series, SourceOffset],
+    message: str,
+    *,
+    proven_us: int,
 ) -> list[Any]:
     """What waits, without what was refused.
 
@@ -32,6 +37,7 @@ def refuse(
         positions: of the ledger; the one of the series is corrected.
         before: what the log holds of each series: everything older than the refused item.
         message: why, for the dead letter.
+        proven_us: all that the source sent before is in the log. The gap starts there: a receipt proves nothing.
 
     Raises:
         ValueError: the item is bookkeeping, without which nothing can go on.
@@ -42,7 +48,7 @@ def refuse(
     if not isinstance(first, Entry):
         raise ValueError(message)  # noqa: TRY004 - not a wrong type: a wrong moment
     known = before.get(first.series) or SourceOffset(first.series, "active", first.epoch, first.sequence - 1)
-    gap = OpenGap(first.received_us, REASON, "refused by Kafka")
+    gap = OpenGap(min(first.received_us, proven_us), REASON, "refused by Kafka")
     known = msgspec.structs.replace(known, state="active", epoch=first.epoch, gap=gap)
     return [GapOpened(known, gap), _letter(first, message), *_Renumber(known, gap, positions).run(rest)]
 

@@ -242,7 +242,8 @@ class Publisher:
             raise SinkRejected(remedy)
         try:
             before = len(ledger.queue)
-            ledger.queue.replace(refuse(ledger.queue, ledger.positions, self._progress.offsets, message))
+            known, proven_us = self._progress.offsets, self._log.complete_through_us
+            ledger.queue.replace(refuse(ledger.queue, ledger.positions, known, message, proven_us=proven_us))
             more = max(0, len(ledger.queue) - before)
             self._proofs = deque((place + more, through_us) for place, through_us in self._proofs)
         except ValueError:

@@ -1,4 +1,4 @@
-"""Long proofs, run once and reported: `python -m faults.long kills --runs 200`, or `faults`.
+"""Long proofs, run once and reported: `python -m faults.long kills --runs 200`, or another fault, or `all`.
 
 Every block of runs is one line of the results file; a second call goes on where the first one ended.
 """
@@ -34,27 +34,15 @@ CONTROL = "control: late EndTxn without the rebuild rule"
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("kills", "faults", "late", "control"))
-    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("fault", choices=(*PLAN, "all"))
+    parser.add_argument("--runs", type=int, help="of this fault; by default what the plan says")
     parser.add_argument("--results", type=Path, default=Path("build/fault-results-long.jsonl"))
     given = parser.parse_args(arguments)
-    plan = {
-        "kills": {KILLS: (given.runs, kills)},
-        "late": {LATE: (given.runs, late)},
-        "control": {CONTROL: (given.runs, control)},
-        "faults": {
-            "SIGSTOP of the owner for 60 s": (20, stopped),
-            "SIGTERM of the owner": (20, terminated),
-            "all brokers down for 60 s": (20, outage(60)),
-            "all brokers down for 600 s": (1, outage(600)),
-            LATE: (200, late),
-            CONTROL: (200, control),
-        },
-    }[given.what]
+    chosen = list(PLAN.values()) if given.fault == "all" else [PLAN[given.fault]]
     with Cluster() as cluster:
-        for fault, (runs, block) in plan.items():
-            series(cluster, fault, runs, block, given.results)
-    results = [total(given.results, fault) for fault in plan]
+        for fault, runs, block in chosen:
+            series(cluster, fault, given.runs or runs, block, given.results)
+    results = [total(given.results, fault) for fault, _, _ in chosen]
     print(table(results))
     return int(
         any(one.lost or one.duplicated or one.reordered or one.undeclared for one in results if one.fault != CONTROL)
@@ -155,7 +143,15 @@ def late(run: Run, runs: int) -> None:
         run.recovered()
 
 
-control = late
+PLAN: dict[str, tuple[str, int, Callable[[Run, int], None]]] = {
+    "kills": (KILLS, 200, kills),
+    "stopped": ("SIGSTOP of the owner for 60 s", 20, stopped),
+    "terminated": ("SIGTERM of the owner", 20, terminated),
+    "outage": ("all brokers down for 60 s", 20, outage(60)),
+    "long-outage": ("all brokers down for 600 s", 1, outage(600)),
+    "late": (LATE, 200, late),
+    "control": (CONTROL, 200, late),
+}
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ LOG = {A: SourceOffset(A, "active", 1, 1, 1, "1", 1_000, "s")}
 
 
 def refused(ledger):
-    ledger.queue.replace(refuse(ledger.queue, ledger.positions, LOG, "too large"))
+    ledger.queue.replace(refuse(ledger.queue, ledger.positions, LOG, "too large", proven_us=1_500))
     return list(ledger.queue)
 
 
@@ -47,7 +47,7 @@ def test_the_number_is_given_again_in_a_new_epoch_and_the_gap_is_declared():
     assert numbers(items) == [(2, 2, 3), (3, 2, 4)]
     assert numbers(items, B) == [(1, 1, 7)]
     (opened,), (closed,) = ([i for i in items if isinstance(i, kind)] for kind in (GapOpened, GapClosed))
-    assert (opened.gap.reason, opened.gap.started_us) == ("rejected", 2_000)
+    assert (opened.gap.reason, opened.gap.started_us) == ("rejected", 1_500)
     assert (closed.offset.epoch, closed.offset.sequence, closed.value_before, closed.value_after) == (2, 1, 1, 3)
     (letter,) = (i for i in items if isinstance(i, Rejected))
     assert (letter.payload, letter.stage, letter.series) == (b"2", "publish", (A,))
@@ -94,15 +94,15 @@ def test_a_series_retired_behind_it_ends_its_gap():
 
 def test_a_dead_letter_that_is_refused_loses_its_payload():
     letter = Rejected("nesting", "m", b"x" * 100, (), "s", 1, 1)
-    (left,) = refuse([letter], {}, {}, "too large")
+    (left,) = refuse([letter], {}, {}, "too large", proven_us=0)
     assert left.payload == b""
     with pytest.raises(ValueError, match="too large"):
-        refuse([left], {}, {}, "too large")
+        refuse([left], {}, {}, "too large", proven_us=0)
 
 
 def test_bookkeeping_cannot_be_done_without():
     with pytest.raises(ValueError, match="too large"):
-        refuse([Subscribed(SourceOffset(A, "active", 1, 0))], {}, {}, "too large")
+        refuse([Subscribed(SourceOffset(A, "active", 1, 0))], {}, {}, "too large", proven_us=0)
 
 
 def test_a_gap_that_opens_after_the_next_value_is_a_gap_of_its_own():
