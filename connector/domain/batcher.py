@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from connector.domain.model import Entry
@@ -48,9 +49,10 @@ class Batcher:
 
     def take(self, queue: Queue) -> tuple[Any, ...]:
         """The longest prefix of the queue that fits; it stays in the queue until it is committed."""
-        small = queue.in_memory <= self._max_records and queue.in_memory * RECORD_BYTES <= self._max_bytes
-        if small and all(type(item) is Entry for item in queue):
-            return tuple(queue)
+        most = max(1, min(self._max_records, self._max_bytes // RECORD_BYTES))
+        usual = tuple(islice(queue, most))
+        if set(map(type, usual)) <= {Entry}:
+            return usual
         taken: list[Any] = []
         size = 0
         for item in queue:

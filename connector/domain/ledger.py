@@ -149,7 +149,7 @@ class Ledger:
     def admit(self, update: Updated) -> bool:
         """Give the update its sequence and queue it; False if it only repeats what is known, or there is no room."""
         position = self.positions[update.series]
-        if not self.has_room:
+        if self.full_since_us is not None or self.queue.full:
             self._hold(position, update)
             return False
         return self._admit(position, update)

@@ -37,6 +37,12 @@ def is_value(item: Any) -> bool:
     return isinstance(item, Entry | Rejected)
 
 
+def count_values(items: Iterable[Any]) -> int:
+    """How many of them `is_value` is true for."""
+    kinds = list(map(type, items))
+    return kinds.count(Entry) + kinds.count(Rejected)
+
+
 class Queue:
     """A queue with a bound for its memory and one for the whole.
 
@@ -71,13 +77,13 @@ class Queue:
 
     def values(self, after: int = 0) -> int:
         """How many received values wait, the ``after`` oldest items not counted."""
-        return sum(map(is_value, islice(self._items, after, None))) + self._values_beyond
+        return count_values(islice(self._items, after, None)) + self._values_beyond
 
     @property
     def full(self) -> bool:
         """No room for another item; a store that fails leaves the room that is in memory."""
         broken = self._store is not None and self._store.error is not None
-        return len(self) >= (self._memory if broken else self.room)
+        return len(self._items) + self._beyond >= (self._memory if broken else self.room)
 
     def append(self, item: Any) -> None:
         """The newest item. Bookkeeping items pass even without room; there is at most one per series and gap."""

@@ -85,12 +85,18 @@ _MAX_USUAL: Final = 512
 
 def decode(frame: bytes) -> Update | Notice | Malformed:
     """What a frame says. Never raises, whatever the bytes."""
+    value = decode_usual(frame)
+    return decode_unusual(frame) if value is None else Update((value,))
+
+
+def decode_usual(frame: bytes) -> Value | None:
+    """The value of the usual frame; None for every other one, whose meaning is `decode_unusual`'s to tell."""
     if len(frame) > _MAX_USUAL:
-        return _decode_unusual(frame)
+        return None
     try:
         content = _USUAL.decode(frame).content
     except _UNUSUAL:
-        return _decode_unusual(frame)
+        return None
     for metric, raw in content.data.items():
         reading = _read(bytes(raw))
         if reading is not None:
@@ -98,9 +104,9 @@ def decode(frame: bytes) -> Update | Notice | Malformed:
             topic = content.topic
             # A second value has a colon of its own.
             if frame.count(b":") == keys and (topic, metric, window) in _VARIANTS:
-                return Update((((topic, metric, window, content.department_id), value, literal),))
+                return (topic, metric, window, content.department_id), value, literal
         break
-    return _decode_unusual(frame)
+    return None
 
 
 @lru_cache(maxsize=8192)
@@ -128,7 +134,8 @@ class _RefusedError(Exception):
         self.malformed = Malformed(reason, message, lost)
 
 
-def _decode_unusual(frame: bytes) -> Update | Notice | Malformed:
+def decode_unusual(frame: bytes) -> Update | Notice | Malformed:
+    """What any frame says, the usual one too. Never raises."""
     try:
         return _judge(strict_json.parse(frame))
     except _RefusedError as refused:

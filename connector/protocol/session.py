@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from connector.domain.events import Event, Noticed, Rejected, Updated
 from connector.domain.model import Series
 from connector.errors import ConnectorError, SourceUnavailable
-from connector.protocol.messages import decode
+from connector.protocol.messages import decode_unusual, decode_usual
 from connector.protocol.pace import Pace
 from connector.protocol.subscriptions import Subscriptions
 from connector.protocol.verdicts import Malformed, Notice, Route, Update, Value
@@ -116,7 +116,12 @@ class Session:
             return []
         self.frames += 1
         self.last_frame_us = wall_us
-        decoded = decode(frame)
+        usual = decode_usual(frame)
+        if usual is not None:
+            if state is not _STREAMING:
+                self._move(Signal.DATA)
+            return [self._value(usual, wall_us)]
+        decoded = decode_unusual(frame)
         if type(decoded) is Update:
             if state is not _STREAMING:
                 self._move(Signal.DATA)

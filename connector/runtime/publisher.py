@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from connector.domain.events import Acquired, Committed, Event, Failed, Rejected, Updated
 from connector.domain.ledger import Ledger, unpublished
 from connector.domain.model import Batch, Beat, Entry, GapClosed, OpenGap, Progress, ShardState
-from connector.domain.queue import Queue, is_value
+from connector.domain.queue import Queue, count_values, is_value
 from connector.domain.refusal import refuse
 from connector.domain.restore import restore
 from connector.errors import RecordRefused, SinkFenced, SinkRejected, SinkUnavailable
@@ -360,11 +360,11 @@ class Publisher:
             self._acquired(progress, began)
         if landed and attempt is not None:
             self._log = attempt
-            self._received -= sum(map(is_value, items))
+            self._received -= count_values(items)
             return ()
         left = unpublished(items, progress)
         # What a torn transaction left in the log was counted by the owner epoch that sent it.
-        self._received -= sum(map(is_value, items)) - sum(map(is_value, left))
+        self._received -= count_values(items) - count_values(left)
         return left
 
     async def _fence(self) -> Progress:
@@ -390,15 +390,15 @@ class Publisher:
         self._counts = dict.fromkeys(("records_total", "gaps_total", "dead_letters_total", "reconnects_total"), 0)
 
     def _count(self, items: tuple[Any, ...]) -> None:
-        entries = sum(1 for item in items if type(item) is Entry)
+        entries = list(map(type, items)).count(Entry)
         self._counts["records_total"] += entries
         if entries != len(items):
             self._counts["gaps_total"] += sum(1 for item in items if isinstance(item, GapClosed))
             self._counts["dead_letters_total"] += sum(1 for item in items if isinstance(item, Rejected))
 
     def _beat(self, items: tuple[Any, ...], taken: int) -> Beat:
-        entries = sum(1 for item in items if type(item) is Entry)
-        letters = sum(1 for item in items if isinstance(item, Rejected))
+        entries = list(map(type, items)).count(Entry)
+        letters = count_values(items) - entries
         queue = self.ledger.queue
         waiting = queue.values(taken)
         session = self._source.beat(self.ledger.positions)
