@@ -9,6 +9,7 @@ import pytest
 from chart.tools import can_define, wheels
 
 sys.path.append(str(wheels()))
+sys.path.append(str(Path(__file__).parent.parent / "acceptance"))
 
 NEED_DEFINITIONS = ("test_04", "test_05", "test_06", "test_09_hostile")
 
