@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "status": "connector.cli.status:status",
     "verify": "connector.cli.verify:verify",
     "replay": "connector.cli.replay:replay",
+    "asyncapi": "connector.cli.asyncapi:asyncapi",
     "config": "connector.cli.config:app",
     "emulate": "connector.cli.emulate:emulate",
     "demo": "connector.cli.demo:demo",
