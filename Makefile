@@ -28,6 +28,7 @@ $(TIERS): deps
 deps: $(VENV)/.stamp
 	@$(BIN)/python -m connector.local || [ "$$CI" != true ]
 	@PYTHONPATH=tests $(BIN)/python -m chart.tools || [ "$$CI" != true ]
+	@PYTHONPATH=tests $(BIN)/python -m consume.parser || [ "$$CI" != true ]
 
 $(VENV)/.stamp: requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c '$(ENOUGH)'
