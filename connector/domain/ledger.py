@@ -22,7 +22,7 @@ from connector.domain.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from connector.domain.events import Rejected, Updated
     from connector.domain.queue import Queue
@@ -121,6 +121,13 @@ class Ledger:
     def has_room(self) -> bool:
         """False from the first value for which there was none until half of the room is free again."""
         return not self.queue.full and self.full_since_us is None
+
+    def announce(self, series: Sequence[Series]) -> list[Series]:
+        """Follow series that have no position; returns those of which the log may hold no row yet."""
+        fresh = [one for one in series if one not in self._retired]
+        for one in series:
+            self._start(one)
+        return fresh
 
     # The session.
 

@@ -50,6 +50,8 @@ class Pipeline:
         for publisher in self._publishers.values():
             publisher.retire(gone)
         self._series = series
+        for publisher in self._publishers.values():
+            publisher.announce(self.series_of(publisher.shard))
         self._route()
 
     def series_of(self, shard: int) -> tuple[Series, ...]:
@@ -73,7 +75,7 @@ class Pipeline:
 
     @property
     def followed(self) -> tuple[Series, ...]:
-        """The configured series of the shards that are owned."""
+        """The configured series of the shards that are owned, once the log has a row of them."""
         return tuple(self._of)
 
     def subscribe(self, series: Iterable[Series]) -> None:
@@ -83,7 +85,7 @@ class Pipeline:
 
     def _route(self) -> None:
         owners = {one: self._publishers.get(self.shard_of(one)) for one in self._series}
-        self._of = {one: publisher for one, publisher in owners.items() if publisher is not None}
+        self._of = {one: owner for one, owner in owners.items() if owner is not None and owner.knows(one)}
 
     # Events.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from connector.domain.events import Acquired, Committed, Event, Failed, Rejected, Updated
 from connector.domain.ledger import Ledger, unpublished
-from connector.domain.model import Batch, Beat, Entry, GapClosed, OpenGap, Progress, ShardState
+from connector.domain.model import Batch, Beat, Entry, GapClosed, OpenGap, Progress, ShardState, Subscribed
 from connector.domain.queue import Queue, count_values, is_value
 from connector.domain.refusal import refuse
 from connector.domain.restore import restore
@@ -67,6 +67,9 @@ class Publisher:
         self._wake = asyncio.Event()
         self._ours = asyncio.Event()
         self._ours.set()
+        self.announced: Callable[[], None] = _nothing
+        """Called when the log has got the first rows of some series: they may be followed from now on."""
+        self._unknown: set[Series] = set()
         self.paused = False
         """True from `pause` until the log has shown that nobody followed."""
         self._stopping = False
@@ -95,6 +98,18 @@ class Publisher:
         """A frame that another shard keeps as a dead letter may have held values of this one."""
         self.ledger.doubt(rejected)
         self._wake.set()
+
+    def announce(self, series: Iterable[Series]) -> None:
+        """These series are configured: give those that the log does not know their first row.
+
+        Only then may a session ask for them (`knows`): what it brings could be missed without a trace otherwise.
+        """
+        self._unknown.update(self.ledger.announce([one for one in series if one not in self.ledger.positions]))
+        self._wake.set()
+
+    def knows(self, series: Series) -> bool:
+        """True once the log has a row of the series."""
+        return series in self.ledger.positions and series not in self._unknown
 
     def subscribe(self, series: Iterable[Series]) -> None:
         """A session asks for these series now."""
@@ -134,7 +149,10 @@ class Publisher:
         reason = "restart" if progress.shard.owner == self._owner else "takeover"
         if self._journal is not None:
             reason = self._restore(self._journal, progress, reason)
+        series = tuple(series)
         self.ledger.recover(progress, series, reason=reason, at_us=self._clock.wall_us())
+        self._unknown = self.ledger.positions.keys() - progress.offsets.keys()
+        self.announce(series)
         self._reset_counts()
         self.prove(self._clock.wall_us())
         self._acquired(progress, began)
@@ -266,7 +284,15 @@ class Publisher:
             self._settle(self._journal)
         if counted:
             self._count(batch.items)
+        if self._unknown:
+            self._learn(batch.items)
         self._emit(Committed(batch, attempt.batch_id, seconds, self._clock.wall_us()))
+
+    def _learn(self, items: tuple[Any, ...]) -> None:
+        known = {item.offset.series for item in items if type(item) is Subscribed}
+        if known:
+            self._unknown -= known
+            self.announced()
 
     def _batch(self, items: tuple[Any, ...], taken: int, *, beat: bool) -> Batch:
         through_us = max(self._log.complete_through_us, self._complete_through(taken))
@@ -421,6 +447,10 @@ class Publisher:
             counters=counters,
             **session,
         )
+
+
+def _nothing() -> None:
+    """Nobody waits for the first rows."""
 
 
 def _as_read(state: ShardState) -> ShardState:

@@ -164,6 +164,7 @@ class Supervisor:
         """Own the shard until it is drained or taken away."""
         while True:
             publisher = self._make_publisher(shard)
+            publisher.announced = self._announced
             try:
                 await publisher.acquire(self._pipeline.series_of(shard))
                 publishers.append(publisher)
@@ -182,11 +183,16 @@ class Supervisor:
 
     def _attach(self, publisher: Publisher) -> None:
         self._pipeline.attach(publisher)
-        self._follower.subscribe(self._pipeline.series_of(publisher.shard), anew=True)
+        series = set(self._pipeline.series_of(publisher.shard))
+        self._follower.subscribe([one for one in self._pipeline.followed if one in series], anew=True)
 
     def _detach(self, publisher: Publisher) -> None:
         self._pipeline.detach(publisher)
         self._follower.unsubscribe(self._pipeline.series_of(publisher.shard))
+
+    def _announced(self) -> None:
+        """The log has got the first rows of some series: now the session may ask for them."""
+        self.change(self._pipeline.configured)
 
     # Departments.
 

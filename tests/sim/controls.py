@@ -106,6 +106,13 @@ class BelievesItself(Publisher):
         return progress
 
 
+class FollowsAtOnce(Publisher):
+    """Lets the session ask for a series before the log has a row of it."""
+
+    def knows(self, series: Any) -> bool:
+        return series in self.ledger.positions
+
+
 class NoFenceBeforeRead(Control):
     sink = ReadsFirst
 
@@ -135,6 +142,10 @@ class NoOwnerCheck(Control):
     publisher = BelievesItself
 
 
+class NoFirstRow(Control):
+    publisher = FollowsAtOnce
+
+
 CONTROLS: dict[str, type[Control]] = {
     "none": Control,
     "no-fence-before-read": NoFenceBeforeRead,
@@ -143,4 +154,5 @@ CONTROLS: dict[str, type[Control]] = {
     "committed-snapshot": SnapshotOfCommitted,
     "offsets-apart": OffsetsApart,
     "no-owner-check": NoOwnerCheck,
+    "no-first-row": NoFirstRow,
 }

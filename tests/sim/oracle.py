@@ -57,8 +57,6 @@ class Evidence:
         self.metrics: dict[str, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
         self.gaps: dict[str, dict[int, Gap]] = defaultdict(dict)
         self.rows: dict[str, dict[str, Any]] = {}
-        self.first_row: dict[str, tuple[float, str]] = {}
-        """Since when the log knows of a series, and by whom."""
         self.removed: dict[tuple[str, int], int] = {}
         """Transaction of the row that says since when a series is not followed."""
         self.shards: dict[int, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
@@ -86,7 +84,6 @@ class Evidence:
             self.shards[partition].append((commit, value))
             return
         self.rows[value["series"]] = value
-        self.first_row.setdefault(value["series"], (self.scenario.broker.ends[commit], value["owner"]))
         if value["state"] == "removed":
             self.removed[value["series"], value["gap_started_at"]] = commit
         self.spread.append((commit, partition))
@@ -255,12 +252,7 @@ def _losses(evidence: Evidence, series: Series, *, strict: bool) -> Iterator[Fin
         sent = journal.get((value["session_id"], value["frame"], series.name))
         if sent is not None:
             published.setdefault(sent.index, (commit, value["sequence"], sent))
-    since, owner = evidence.first_row.get(series.name, (float("inf"), ""))
-    told = [
-        sent
-        for (session, _, name), sent in journal.items()
-        if name == series.name and sent.at >= since and scenario.source.owners[session] == owner
-    ]
+    told = [sent for (_, _, name), sent in journal.items() if name == series.name]
     first = min((sent.index for sent in told), default=len(line.instants))
     born = min((sent.at for sent in told), default=0.0)
     quarantined = _quarantined(evidence, series)
@@ -276,7 +268,7 @@ def _losses(evidence: Evidence, series: Series, *, strict: bool) -> Iterator[Fin
             due = sent.at if strict else sent.due
             earlier = [gap.declared for gap in gaps if _covers(scenario, gap, due, due, sequence)]
             commit = min([commit, *earlier])
-        elif index < first or (due < since and not sequence) or index in quarantined:
+        elif index < first or index in quarantined:
             continue
         else:
             found = [gap for gap in gaps if _covers(scenario, gap, max(born, instant), due, sequence)]

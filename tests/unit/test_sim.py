@@ -8,12 +8,13 @@ from sim.runner import Tally, history, main, play
 
 SEEDS = range(200)
 FOUND_AT = {
-    "no-fence-before-read": (34,),
-    "no-rebuild": (132, 134),
-    "no-epoch": (0, 2),
-    "committed-snapshot": (8, 23),
-    "offsets-apart": (20, 22),
-    "no-owner-check": (86,),
+    "no-fence-before-read": (165, 182),
+    "no-rebuild": (40,),
+    "no-epoch": (0, 1),
+    "committed-snapshot": (23, 48),
+    "offsets-apart": (0, 15),
+    "no-owner-check": (421,),
+    "no-first-row": (15,),
 }
 """Seeds at which each control is known to fail; one that still does is enough."""
 
