@@ -29,6 +29,7 @@ deps: $(VENV)/.stamp
 	@$(BIN)/python -m connector.local || [ "$$CI" != true ]
 	@PYTHONPATH=tests $(BIN)/python -m chart.tools || [ "$$CI" != true ]
 	@PYTHONPATH=tests $(BIN)/python -m consume.parser || [ "$$CI" != true ]
+	@PYTHONPATH=tests $(BIN)/python -m evolution.avro || [ "$$CI" != true ]
 
 $(VENV)/.stamp: requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c '$(ENOUGH)'

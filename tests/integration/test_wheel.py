@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCKED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==", re.MULTILINE)
+DATA = ("connector/schemas/", "connector/samples/")
 NOT_PACKAGED = {"tests", "helm", "docs", ".ci"}
 
 
@@ -72,12 +73,10 @@ def run(installed, *arguments):
 def test_the_wheel_holds_the_schemas_the_page_and_nothing_of_the_tests(wheel):
     with zipfile.ZipFile(wheel) as opened:
         names = opened.namelist()
-        schemas = {Path(name).name: opened.read(name) for name in names if name.startswith("connector/schemas/")}
-        samples = {name.removeprefix("connector/"): opened.read(name) for name in names if "/samples/" in name}
+        data = {name.removeprefix("connector/"): opened.read(name) for name in names if name.startswith(DATA)}
         (metadata,) = (opened.read(name) for name in names if name.endswith(".dist-info/METADATA"))
-    assert schemas == {file.name: file.read_bytes() for file in (ROOT / "schemas").glob("*") if file.is_file()}
-    kept = [file for file in (ROOT / "samples").rglob("*") if file.is_file()]
-    assert samples == {str(file.relative_to(ROOT)): file.read_bytes() for file in kept}
+    kept = [file for folder in ("schemas", "samples") for file in (ROOT / folder).rglob("*") if file.is_file()]
+    assert data == {str(file.relative_to(ROOT)): file.read_bytes() for file in kept}
     sources = {str(file.relative_to(ROOT)) for file in ROOT.glob("connector/**/*") if file.is_file()}
     assert {name for name in sources if "__pycache__" not in name} <= set(names)
     assert {name.split("/")[0] for name in names} & NOT_PACKAGED == set()
