@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 LIBRARIES: Final = (
     "websockets",
+    "picows",
     "aiohttp",
     "httpx",
     "httpx2",

@@ -1,22 +1,13 @@
-"""Drives one `Session` over one WebSocket: the only file that knows the WebSocket library."""
+"""Drives one `Session` over one WebSocket: with `client`, the only file that knows the WebSocket library."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import ssl
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from websockets.asyncio.client import connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidStatus,
-    InvalidURI,
-    SecurityError,
-)
-
+from connector.adapters.client import CONNECTION_CLOSED, HANDSHAKE_FAILED, INVALID_STATUS, opener
 from connector.domain.events import Closed, Event, Opened, Ponged
 from connector.errors import ConnectorError, SourceUnavailable
 
@@ -24,11 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from websockets.asyncio.client import ClientConnection
+    from websockets.exceptions import ConnectionClosed, InvalidStatus
 
     from connector.protocol.session import Session
-
-# At DEBUG the library prints the handshake, bearer token included.
-logging.getLogger("websockets").setLevel(logging.WARNING)
 
 SESSION_HEADER: Final = "X-Session-Id"
 """Names our session in the upgrade request, so that the other side's log can be matched with ours."""
@@ -39,6 +28,10 @@ class Endpoint:
 
     Times in seconds, ``max_frame`` in bytes. ``probe_interval``: how often a ping asks for proof that nothing is
     missing; ``ping_interval`` and ``ping_timeout`` are the library's keepalive, which finds a dead peer.
+    ``client`` names the library: websockets, or picows, which has to be installed.
+
+    Raises:
+        ConfigError: the library is not installed.
     """
 
     def __init__(
@@ -52,7 +45,9 @@ class Endpoint:
         max_frame: int,
         compression: bool,
         tls: ssl.SSLContext | None,
+        client: str = "websockets",
     ) -> None:
+        self._connect = opener(client)
         self.url = url
         self.probe_interval = probe_interval
         self._options: dict[str, Any] = {
@@ -77,13 +72,11 @@ class Endpoint:
             SourceUnavailable: with the reason for the gap and the wait that the source asked for.
         """
         headers = {"Authorization": f"Bearer {token}", SESSION_HEADER: session_id}
-        connecting = connect(self.url, additional_headers=headers, **self._options)
-        connecting.process_redirect = lambda error: error  # type: ignore[method-assign, assignment]
         try:
-            return await connecting
-        except InvalidStatus as error:
+            return await self._connect(self.url, additional_headers=headers, **self._options)
+        except INVALID_STATUS as error:
             raise _refused(self.url, error) from error
-        except (InvalidHandshake, InvalidURI, SecurityError) as error:
+        except HANDSHAKE_FAILED as error:
             raise SourceUnavailable(f"source {self.url}: no WebSocket there: {error}") from error
         except ssl.SSLError as error:
             raise SourceUnavailable(f"source {self.url}: TLS: {error}; check source.ca_file") from error
@@ -156,7 +149,7 @@ async def _first_frame(socket: ClientConnection, session: Session) -> list[Event
             frame = await socket.recv(decode=False)
     except TimeoutError:
         return session.handle_timer(max(time.monotonic(), deadline), _wall_us())
-    except ConnectionClosed as error:
+    except CONNECTION_CLOSED as error:
         raise SourceUnavailable(f"source closed the session: {_closing(error)}") from error
     events = session.receive(frame, now=time.monotonic(), wall_us=_wall_us())
     if session.error is not None:
@@ -198,7 +191,7 @@ async def _read(
                 if session.error is not None:
                     return session.error
                 changed.set()
-    except ConnectionClosed as error:
+    except CONNECTION_CLOSED as error:
         return SourceUnavailable(f"source closed the session: {_closing(error)}")
 
 
@@ -213,7 +206,7 @@ async def _write(
         try:
             for message in session.messages_to_send(now):
                 await socket.send(message)
-        except ConnectionClosed:
+        except CONNECTION_CLOSED:
             return
         timer = session.next_timer()
         wait = None if timer is None else max(0.0, timer - time.monotonic())
@@ -238,7 +231,7 @@ async def _probe(
         try:
             waiter = await socket.ping()
             rtt = await waiter
-        except ConnectionClosed:
+        except CONNECTION_CLOSED:
             return
         await asyncio.sleep(0)
         proof.through_us = max(proof.through_us, sent_us)
@@ -254,7 +247,7 @@ async def _end(socket: ClientConnection, tasks: list[asyncio.Task[None]]) -> Non
 async def _shut(socket: ClientConnection) -> None:
     try:
         await socket.close()
-    except (OSError, ConnectionClosed):
+    except (OSError, *CONNECTION_CLOSED):  # type: ignore[misc]
         return
 
 

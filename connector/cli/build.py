@@ -197,6 +197,7 @@ class Build:
             max_frame=source.max_frame,
             compression=source.compression,
             tls=tls_context(source.url, source.ca_file),
+            client=source.client,
         )
         make_session = partial(
             _session,

@@ -87,7 +87,9 @@ class Source(Section):
     department_refresh: Duration = Field(
         default=60.0, ge=1, description="How often '*' looks for new and vanished departments"
     )
-    client: Literal["websockets"] = Field(default="websockets", description="WebSocket library")
+    client: Literal["websockets", "picows"] = Field(
+        default="websockets", description="WebSocket library; picows is faster and comes with the extra [fast]"
+    )
 
     @model_validator(mode="after")
     def _check_limits(self) -> Self:
