@@ -28,7 +28,9 @@ securityContext:
   {{- include "connector.podSecurity" . | nindent 2 }}
 {{- with .Values.nodeSelector }}
 nodeSelector:
-  {{- toYaml . | nindent 2 }}
+  {{- range $key, $value := . }}
+  {{ $key | quote }}: {{ $value | toString | quote }}
+  {{- end }}
 {{- end }}
 {{- with .Values.tolerations }}
 tolerations:

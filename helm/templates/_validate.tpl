@@ -27,7 +27,8 @@ config.{{ . }} is missing; set it, or name a ConfigMap in existingConfigMap
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- $disk := dig "buffer" "disk" dict $config | default dict -}}
+{{- $buffer := $config.buffer | default dict -}}
+{{- $disk := $buffer.disk | default dict -}}
 {{- if and .Values.persistence.enabled $disk.path }}
 config.buffer.disk.path stands beside persistence.enabled, which sets it; remove one of the two
 {{- end -}}
@@ -78,7 +79,8 @@ config.buffer.disk.path is on a read-only file system; set persistence.enabled: 
 {{- include "connector.problemsOfPart" . -}}
 {{- end -}}
 {{- if not .Values.existingConfigMap -}}
-{{- $inFile := or $source.token_file (dig "oauth" "client_secret_file" "" $source) -}}
+{{- $oauth := $source.oauth | default dict -}}
+{{- $inFile := or $source.token_file $oauth.client_secret_file -}}
 {{- if and $secrets.source.existingSecret $inFile }}
 config.source names a file with a credential and secrets.source.existingSecret another; remove one of the two
 {{- else if not (or $secrets.source.existingSecret $inFile) }}
@@ -96,7 +98,7 @@ config.http names another access than secrets.http.existingSecret; remove one of
 {{- else if not (or $secrets.http.existingSecret $http.token_file $open) }}
 secrets.http.existingSecret is missing; name the Secret with the token for the metrics, or set config.http.allow_unauthenticated: true
 {{- end -}}
-{{- $protocol := dig "properties" "security.protocol" "" $kafka | toString | upper -}}
+{{- $protocol := get ($kafka.properties | default dict) "security.protocol" | toString | upper -}}
 {{- if and (hasPrefix "SASL" $protocol) (not $secrets.kafka.existingSecret) (not $kafka.property_files) }}
 config.kafka.properties asks for {{ $protocol }} and secrets.kafka.existingSecret is missing; name the Secret with the credentials
 {{- end -}}
@@ -118,7 +120,8 @@ provision.mode {{ $provision.mode }} needs config, since a hook runs before othe
 {{- if not $provision.strimzi.cluster }}
 provision.strimzi.cluster is missing; name the Kafka object
 {{- end -}}
-{{- if contains "{department}" (dig "topics" "metrics" "" .Values.config) }}
+{{- $topics := .Values.config.topics | default dict -}}
+{{- if contains "{department}" ($topics.metrics | default "") }}
 provision.mode strimzi cannot know the departments in config.topics.metrics; set provision.mode: init
 {{- end -}}
 {{- end -}}

@@ -109,6 +109,9 @@ def invalid(document: Document, minor: str) -> str | None:
     import jsonschema
     import kubernetes_validate
 
+    # Each of its schemas has some megabytes.
+    if not hasattr(kubernetes_validate.utils.schema_contents, "cache_info"):
+        kubernetes_validate.utils.schema_contents = cache(kubernetes_validate.utils.schema_contents)
     try:
         if document["kind"] in CUSTOM:
             jsonschema.Draft7Validator(custom_schemas()[document["kind"]]).validate(document)
