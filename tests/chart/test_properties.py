@@ -116,7 +116,14 @@ def values(draw):
     return found
 
 
-@settings(max_examples=RENDERS, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(
+    phases=[Phase.generate],
+    max_examples=RENDERS,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 @given(values(), st.sampled_from(["1.29", "1.37"]))
 def test_08_what_the_schema_accepts_is_valid_and_restricted(found, minor):
     import helm_python
