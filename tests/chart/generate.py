@@ -1,6 +1,6 @@
-"""Makes values.schema.json and the table of README.md from values.yaml and the connector's own configuration.
+"""Makes values.schema.json, the table of README.md and docs/metrics.md from values.yaml and the connector itself.
 
-`make chart` writes both files; with `--check` this only says whether they are up to date.
+`make chart` writes the files; with `--check` this only says whether they are up to date.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from chart.tools import CHART
+from chart.tools import CHART, ROOT
 
+from connector.adapters.prometheus_table import PREFIX, TABLE
 from connector.config import Config
+from connector.verify.exposition import metric_of
+from connector.verify.findings import KINDS
 
 SCHEMA = CHART / "values.schema.json"
 README = CHART / "README.md"
+METRICS = ROOT / "docs" / "metrics.md"
 BEGIN, END = "<!-- values -->\n", "<!-- end of values -->\n"
 
 Schema = dict[str, Any]
@@ -330,9 +334,37 @@ def readme() -> str:
     return head + BEGIN + "\n" + table() + "\n" + END + tail
 
 
+def metrics() -> str:
+    """docs/metrics.md: every metric that is exposed."""
+    rows = [
+        f"| `{PREFIX}{row.name}` | {row.type} | {', '.join(f'`{label}`' for label in row.labels)} | {row.help} |"
+        for row in TABLE
+    ]
+    audit = [f"| `{metric_of(kind)}_total` | {meaning} |" for kind, meaning in KINDS.items()]
+    return "\n".join(
+        [
+            "# Metrics",
+            "",
+            "Made by `make chart`. `/metrics` of `run` also has the `process_*` metrics of the Prometheus client.",
+            "",
+            "| Metric | Type | Labels | Meaning |",
+            "| --- | --- | --- | --- |",
+            *rows,
+            "",
+            "`verify --watch` counts what it found, 0 at best:",
+            "",
+            "| Metric | Found |",
+            "| --- | --- |",
+            *audit,
+            "",
+        ]
+    )
+
+
 def made() -> dict[Path, str]:
-    """What the two files must hold."""
-    return {SCHEMA: json.dumps(values_schema(), indent=1, ensure_ascii=False) + "\n", README: readme()}
+    """What the files must hold."""
+    schema = json.dumps(values_schema(), indent=1, ensure_ascii=False) + "\n"
+    return {SCHEMA: schema, README: readme(), METRICS: metrics()}
 
 
 def main() -> int:

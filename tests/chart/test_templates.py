@@ -534,6 +534,37 @@ def test_15_hook_with_a_config_map_of_somebody_else():
     assert "provision.mode hook needs config" in refused(values)
 
 
+# What the README shows.
+
+
+def examples():
+    return re.findall(r"```yaml\n(.*?)```", (CHART / "README.md").read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_examples_of_the_readme_render(number, tmp_path):
+    file = tmp_path / "values.yaml"
+    file.write_text(examples()[number])
+    found = rendered(values=file)
+    assert [text for document in found if (text := invalid(document, "1.37"))] == []
+    assert [document["kind"] for document in found if document["kind"] in ("Deployment", "StatefulSet")] == [
+        ("Deployment", "StatefulSet")[number]
+    ]
+
+
+def test_a_release_for_each_account(tmp_path):
+    shared = values_of(MINIMAL)
+    del shared["config"]["account"], shared["secrets"]
+    file = tmp_path / "shared.yaml"
+    file.write_text(yaml.safe_dump(shared))
+    names = []
+    for account in ("acme", "globex"):
+        secrets = [f"--set=secrets.{part}.existingSecret=zendesk-{account}" for part in ("source", "http")]
+        found = rendered(f"--set=config.account={account}", *secrets, values=file, name=f"chat-{account}")
+        names += [(document["kind"], document["metadata"]["name"]) for document in found]
+    assert len(set(names)) == len(names)
+
+
 # What is rendered is what the connector and its commands understand.
 
 
