@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO_VENV := .venv-demo
 DEMO_ARGS ?=
+BENCH_ARGS ?=
 RUNS ?= 1000000
 SEED ?= 1
 TIERS := $(shell $(PYTHON) tests/run_tier.py --list)
@@ -15,7 +16,7 @@ PIP := pip install --quiet --disable-pip-version-check
 ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")
 
 .DEFAULT_GOAL := test
-.PHONY: test $(TIERS) deps lint format chart fuzz kills faults-long lock demo ci-cold clean
+.PHONY: test $(TIERS) deps lint format chart fuzz kills faults-long lock demo ci-cold clean bench
 
 test:
 	@$(PYTHON) tests/run_tier.py all
@@ -53,6 +54,8 @@ lock:
 		pyproject.toml --extra demo -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 		pyproject.toml --extra demo --group dev -c requirements.lock -o requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		--group bench -c requirements-dev.lock -o requirements-bench.lock
 
 # The checkout itself is put on the path: building it would need more than the locked packages.
 $(DEMO_VENV)/.stamp: requirements.lock
@@ -73,6 +76,11 @@ chart: $(VENV)/.stamp
 
 fuzz: $(VENV)/.stamp
 	$(BIN)/python tests/fuzz_decode.py --runs $(RUNS) --seed $(SEED)
+
+# The whole benchmark, on an otherwise idle machine; the report is bench/report/README.md.
+bench: deps
+	$(BIN)/$(PIP) --require-hashes -r requirements-bench.lock
+	$(BIN)/python -m bench $(BENCH_ARGS)
 
 # Run once and reported, never in CI; a second call goes on where the results file ends.
 N ?= 200
