@@ -1,0 +1,245 @@
+"""Checks 22 to 25: the real connector in pods, against the emulator, a real broker and a real registry."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from cluster.plane import ApiError
+from cluster.release import HTTP_TOKEN, Release, metric, metrics
+from stage import wait_until
+
+
+@pytest.fixture(scope="module")
+def release(plane, kubelet, kafka_bootstrap, registry_url, tmp_path_factory):
+    """The chart's own values and one Secret; the tests of this module use it one after another."""
+    found = Release(plane, kubelet, tmp_path_factory.mktemp("pods"), kafka_bootstrap, registry_url)
+    try:
+        print(f"\ninstalled in {found.install():.1f} s")
+        yield found
+    finally:
+        found.close()
+
+
+def test_22_one_owner_one_standby_both_ready(release):
+    assert len(release.ready()) == 2
+    release.wait_for_owner()
+    assert len(release.ready()) == 2
+    assert release.get()["status"]["readyReplicas"] == 2
+
+
+def test_22_one_more_standby(release):
+    release.change(replicas=3, monitoring={"podMonitor": {"enabled": True}})
+    before = {pod.uid for pod in release.pods()}
+    release.upgrade()
+    assert len(release.ready()) == 3
+    assert before < {pod.uid for pod in release.pods()}
+    assert len(release.owners()) == 1
+
+
+def test_22_pods_are_confined(release):
+    for pod in release.ready():
+        folder = Path(f"/proc/{pod.container.pid}")
+        status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines())
+        assert status["Uid"].split() == ["10001"] * 4
+        assert status["CapEff"] == status["CapBnd"] == "0" * 16
+        assert status["NoNewPrivs"] == "1"
+        root = [line.split() for line in (folder / "mounts").read_text().splitlines() if line.startswith("overlay / ")]
+        assert root[0][3].startswith("ro,")
+        assert not (folder / "root/var/run/secrets/kubernetes.io").exists()
+
+
+def test_22_metrics_need_the_token_that_the_monitor_sends(release):
+    monitor = release.get("podmonitor")["spec"]["podMetricsEndpoints"][0]
+    reference = monitor["authorization"]["credentials"]
+    secret = release.get("secret", reference["name"])["data"][reference["key"]]
+    token = base64.b64decode(secret).decode()
+    pod = release.ready()[0]
+    assert metrics(pod, token=None) == 401
+    assert metrics(pod, token="wrong") == 401
+    assert "zendesk_chat_build_info" in metrics(pod, token)
+    for path in ("/livez", "/readyz"):
+        assert pod.get(path) == (200, "")
+
+
+def test_22_helm_test_passes(release):
+    done = release.helm("test", "--timeout", "90s")
+    assert "Succeeded" in done.stdout
+
+
+def test_22_provisioning_again_changes_nothing(release):
+    done = release.stage.command("provision", "--config", str(release.stage.config_file))
+    assert "created" not in done.stdout
+    assert "unchanged" in done.stdout
+
+
+def test_22_figures(release):
+    release.stage.control("pause")
+    idle = figures(release)
+    release.stage.control("resume")
+    loaded = figures(release)
+    for what, found in (("idle", idle), (f"{loaded[3]:.0f} updates/s", loaded)):
+        print(f"\n{what}: owner {found[0]:.2f} CPU, {found[1]:.0f} MiB; standby {found[2]:.0f} MiB")
+    assert loaded[3] > idle[3]
+    assert max(*idle[1:3], *loaded[1:3]) < 256, "more MiB than are requested"
+
+
+def figures(release, seconds=8):
+    """CPU and MiB of the owner, most MiB of a standby, updates committed a second."""
+    owner = release.wait_for_owner()
+    time.sleep(2)
+    names = ("process_cpu_seconds_total", "zendesk_chat_updates_committed_total")
+    began, at = [metric(owner, name) or 0 for name in names], time.monotonic()
+    time.sleep(seconds)
+    cpu, updates = (
+        ((metric(owner, name) or 0) - before) / (time.monotonic() - at)
+        for name, before in zip(names, began, strict=True)
+    )
+    memory = {pod: metric(pod, "process_resident_memory_bytes") / 2**20 for pod in release.ready()}
+    return cpu, memory.pop(owner), max(memory.values()), updates
+
+
+def test_23_a_rolling_upgrade_keeps_the_promise(release):
+    fewest, watching = [9], threading.Event()
+
+    def watch():
+        while not watching.wait(0.2):
+            fewest[0] = min(fewest[0], len(release.ready()))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    before = {pod.uid for pod in release.pods()}
+    release.change(config={"log": {"level": "info"}})
+    began = time.monotonic()
+    release.upgrade()
+    release.wait_for_owner()
+    print(f"\nrolled in {time.monotonic() - began:.1f} s, never fewer than {fewest[0]} ready")
+    wait_until(lambda: not before & {pod.uid for pod in release.pods()}, 60, "the old pods to go")
+    watching.set()
+    watcher.join()
+    assert fewest[0] >= 2
+    gone = [one for one in release.kubelet.ended if one["namespace"] == release.namespace]
+    runs = [one for one in gone if one["container"] == "zendesk-chat-kafka"]
+    assert len(runs) == 3
+    assert all(one["code"] == 0 and not one["killed"] for one in runs), runs
+    wait_until(lambda: len(release.ready()) == 3, 60, "three ready pods")
+    release.stage.settle(60)
+    code, report = release.verified()
+    assert code == 0, report
+    wrong, values = release.compared()
+    print(f"\n{values} values delivered")
+    assert wrong == []
+    assert values > 1000
+
+
+def test_23_the_comparison_notices_what_is_lost(release):
+    before = release.stage.journal_file.read_text()
+    last = next(line for line in reversed(release.stage.journal().frames) if line.get("values"))
+    with release.stage.journal_file.open("a") as journal:
+        journal.write(json.dumps({**last, "frame": last["frame"] + 1}) + "\n")
+    wrong, _ = release.compared()
+    release.stage.journal_file.write_text(before)
+    release.stage.control("resume")
+    assert len(wrong) == len(last["values"])
+    assert wrong[0].startswith("lost: ")
+
+
+def test_24_the_second_of_two_evictions_is_refused(release):
+    first, second, _ = wait_until(lambda: len(release.ready()) == 3 and release.ready(), 60, "three ready pods")
+    wait_until(lambda: release.get("pdb")["status"]["disruptionsAllowed"] == 1, 30, "the budget to be known")
+    evict(release, first)
+    with pytest.raises(ApiError) as refused:
+        evict(release, second)
+    assert refused.value.code == 429
+    wait_until(lambda: first not in release.pods() and len(release.ready()) == 3, 90, "three ready pods")
+
+
+def evict(release, pod):
+    path = f"/api/v1/namespaces/{release.namespace}/pods/{pod.name}/eviction"
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod.name}}
+    release.plane.request("POST", path, body)
+
+
+def test_24_a_bad_upgrade_leaves_the_pods_alone(release):
+    before = {pod.uid for pod in wait_until(lambda: len(release.ready()) == 3 and release.ready(), 60, "three pods")}
+    wrong = ["--rollback-on-failure", "--set", "secrets.source.existingSecret=nope"]
+    done = release.upgrade(*wrong, seconds=15, check=False)
+    assert done.returncode != 0
+    wait_until(lambda: {pod.uid for pod in release.pods()} == before, 60, "the new pod to go")
+    history = release.plane.helm("history", release.name, "-n", release.namespace).stdout
+    assert "Rollback to" in history
+
+
+def test_24_a_rotated_token_is_used_without_a_restart(release):
+    before = {pod.uid: pod.restarts for pod in release.ready()}
+    owner = release.wait_for_owner()
+    # A token that the emulator does not know; then the good one again.
+    release.secret(token="revoked-token-0123456789")
+    time.sleep(3)
+    release.stage.control("drop")
+    failed = "zendesk_chat_connects_failed_total"
+    wait_until(lambda: (metric(owner, failed) or 0) > 0, 60, "a refused token")
+    release.secret(token=release.stage.ready["tokens"]["owner"])
+    wait_until(lambda: metric(owner, "zendesk_chat_session_up") == 1, 60, "a session with the new token")
+    assert {pod.uid: pod.restarts for pod in release.ready()} == before
+
+
+def test_24_a_changed_config_map_is_applied_without_a_restart(release):
+    before = {pod.uid: pod.restarts for pod in release.ready()}
+    owner = release.wait_for_owner()
+    expected = metric(owner, "zendesk_chat_series_expected")
+    name = f"{release.workload}-config"
+    config = yaml.safe_load(release.get("configmap", name)["data"]["config.yaml"])
+    config["subscriptions"][0]["windows"] = [30]
+    patch = json.dumps({"data": {"config.yaml": yaml.safe_dump(config)}})
+    release.plane.kubectl("patch", "configmap", name, "-n", release.namespace, "--patch", patch)
+    wait_until(lambda: metric(owner, "zendesk_chat_series_expected") < expected, 60, "fewer series")
+    assert {pod.uid: pod.restarts for pod in release.ready()} == before
+
+
+@pytest.fixture(scope="module")
+def with_volumes(plane, kubelet, kafka_bootstrap, registry_url, tmp_path_factory):
+    found = Release(plane, kubelet, tmp_path_factory.mktemp("volumes"), kafka_bootstrap, registry_url)
+    found.change(persistence={"enabled": True, "size": "1Gi"})
+    try:
+        found.install()
+        yield found
+    finally:
+        found.close()
+
+
+def test_25_a_killed_pod_keeps_its_journal(with_volumes):
+    release = with_volumes
+    owner = release.wait_for_owner()
+    before = owner.volumes.path("buffer")
+    assert owner.name in str(before)
+    owner.container.signal(signal.SIGKILL)
+    wait_until(lambda: owner.restarts == 1 and owner.ready, 60, "the pod to be ready again")
+    assert owner.volumes.path("buffer") == before
+    release.wait_for_owner()
+    release.stage.settle(60)
+    code, report = release.verified()
+    assert code == 0, report
+
+
+def test_25_uninstall_leaves_the_claims_only(with_volumes):
+    release = with_volumes
+    release.helm("uninstall", "--wait", "--timeout", "90s")
+    wait_until(lambda: not release.pods(), 60, "the pods to go")
+    kinds = "deployments,statefulsets,services,configmaps,poddisruptionbudgets,serviceaccounts,jobs"
+    left = release.plane.kubectl("get", kinds, "-n", release.namespace, "-o", "name").stdout.split()
+    assert set(left) == {"configmap/kube-root-ca.crt", "serviceaccount/default"}
+    claims = release.plane.kubectl("get", "pvc", "-n", release.namespace, "-o", "name").stdout.split()
+    assert len(claims) == 2
+
+
+def test_22_the_token_is_nowhere_in_the_logs(release):
+    text = release.logs()
+    assert HTTP_TOKEN not in text
+    assert release.stage.ready["tokens"]["owner"] not in text
