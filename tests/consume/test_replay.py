@@ -56,7 +56,7 @@ def prefix():
     return f"r{uuid.uuid4().hex[:8]}"
 
 
-def audit(kafka, registry, prefix, folder):
+def configured(kafka, registry, prefix, folder):
     file = folder / "connector.yaml"
     configuration = {
         "account": "acme",
@@ -70,7 +70,11 @@ def audit(kafka, registry, prefix, folder):
         "topics": {"prefix": prefix},
     }  # fmt: skip
     file.write_text(yaml.safe_dump(configuration))
-    return command("verify", "--config", file, "--json")
+    return file
+
+
+def audit(*where):
+    return command("verify", "--config", configured(*where), "--json")
 
 
 def test_what_was_recorded_is_what_is_read(golden, recorded, decode):
@@ -142,6 +146,14 @@ def test_it_writes_where_nothing_is_only(kafka_bootstrap, registry_url, golden, 
     again = replay(kafka_bootstrap, registry_url, golden.prefix)
     assert again.returncode == 4
     assert "has records; they would be there twice; choose another --prefix, or --force" in again.stderr
+
+
+def test_it_takes_the_servers_of_a_configuration(kafka_bootstrap, registry_url, prefix, tmp_path):
+    file = configured(kafka_bootstrap, registry_url, "other", tmp_path)
+    done = command("replay", "--config", file, "--prefix", prefix, "--provision")
+    assert done.returncode == 0, done.stderr
+    assert f"{prefix}.metrics" in done.stdout
+    assert len(read(kafka_bootstrap, f"{prefix}.metrics")) == 3213
 
 
 def test_it_refuses_topics_of_another_shape(kafka_bootstrap, registry_url, prefix):
