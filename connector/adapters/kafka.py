@@ -71,6 +71,21 @@ def translate(error: KafkaError, doing: str) -> ConnectorError:
     return SinkUnavailable(text)
 
 
+def _reason(error: BaseException) -> KafkaError:
+    """What librdkafka raised.
+
+    confluent_kafka raises a fatal error inside a callback and goes on with the next: a log line that follows in the
+    same call turns it into a SystemError, with the fatal one as its cause.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KafkaException):
+            reason: KafkaError = cause.args[0]
+            return reason
+        cause = cause.__cause__ or cause.__context__
+    raise error
+
+
 class Heard:
     """librdkafka's log lines on their way to a logger, overheard for lost connections.
 
@@ -211,9 +226,9 @@ class TransactionalSink:
             handed_over = self._monotonic()
             self._await_delivery(producer, sent)
             self._finish(producer)
-        except KafkaException as error:
+        except (KafkaException, SystemError) as error:
             self._drop()
-            raise translate(error.args[0], "transaction") from error
+            raise translate(_reason(error), "transaction") from error
         except BaseException:
             self._drop()
             raise

@@ -189,6 +189,10 @@ class Publisher:
         self._ours.set()
         self._wake.set()
 
+    async def resumed(self) -> None:
+        """Returns once the shard is not paused."""
+        await self._ours.wait()
+
     async def shut(self) -> None:
         """Let the producer go; what still waits is left to the next owner's gap."""
         if self._syncing is not None:

@@ -177,8 +177,12 @@ class Supervisor:
             finally:
                 self._detach(publisher)
                 await publisher.shut()
-            publishers.clear()
-            if not publisher.paused:
+            if publisher.paused:
+                # Somebody followed; whether the shard is ours again, the group tells.
+                await publisher.resumed()
+                publishers.clear()
+            else:
+                publishers.clear()
                 await asyncio.sleep(FENCED_PAUSE)
 
     def _attach(self, publisher: Publisher) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException
 
 from connector.adapters.kafka import TransactionalSink
+from connector.errors import SinkFenced
 
 
 class Producer:
@@ -65,3 +67,35 @@ def test_a_new_producer_is_not_suspect(made):
     settings["logger"].log(logging.INFO, "%s [%s] %s", "FAIL", "producer-1", "Disconnected")
     sink._acquire()
     assert sink.suspect is None
+
+
+class Fenced(Producer):
+    """Raises as confluent_kafka does if a log line follows a fatal error within one call."""
+
+    def begin_transaction(self):
+        fatal = KafkaException(KafkaError(KafkaError._FENCED, "fenced by a newer instance", True))
+        raise SystemError("returned a result with an exception set") from fatal
+
+
+def test_a_fatal_error_under_a_system_error_is_the_fatal_error():
+    sink = TransactionalSink(
+        {"transactional.id": "zck.acme.0"}, {}, Recovery(), transaction_timeout=1.0, slow_commit=1.0,
+        make_producer=Fenced,
+    )  # fmt: skip
+    sink._acquire()
+    with pytest.raises(SinkFenced, match="fenced by a newer instance"):
+        sink._commit(lambda _hints: [])
+
+
+def test_another_system_error_is_none_of_kafka():
+    class Broken(Producer):
+        def begin_transaction(self):
+            raise SystemError("something else")
+
+    sink = TransactionalSink(
+        {"transactional.id": "zck.acme.0"}, {}, Recovery(), transaction_timeout=1.0, slow_commit=1.0,
+        make_producer=Broken,
+    )  # fmt: skip
+    sink._acquire()
+    with pytest.raises(SystemError, match="something else"):
+        sink._commit(lambda _hints: [])
