@@ -89,7 +89,7 @@ def _own() -> Path:
     for folder in _FOLDERS:
         if (folder / MANIFEST).is_file():
             return folder
-    raise LocalError("samples: missing from the installation; install zendesk-chat-kafka again")
+    raise LocalError("samples: not in this installation (the image has none); name a folder, or install the wheel")
 
 
 def _record(line: dict[str, Any]) -> Recorded:
