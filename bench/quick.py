@@ -11,7 +11,7 @@ import sys
 from bench.rig import Rig, Run
 
 PAIRS = 5
-UPDATES = 40_000
+UPDATES = 25_000
 LEAST = 0.5
 
 
