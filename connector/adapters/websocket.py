@@ -124,8 +124,10 @@ async def run_session(
     ]
     try:
         error = await _read(socket, session, changed, emit)
-    except asyncio.CancelledError:
-        error = SourceUnavailable("stopped", reason="restart")
+    except asyncio.CancelledError as cancelled:
+        # Whoever replaces the session says why; without a word the process ends.
+        why = str(cancelled)
+        error = SourceUnavailable(why or "stopped", reason="replaced" if why else "restart")
         raise
     finally:
         # First of all, without a pause: a second cancellation must not keep the gap from being declared.

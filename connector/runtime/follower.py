@@ -103,7 +103,7 @@ class Follower:
             self._session.subscribe(series)
             self._changed.set()
         elif self._holder is not None:
-            self._holder.cancel()
+            self._holder.cancel("only a new session brings the values of what is subscribed again")
 
     def unsubscribe(self, series: Sequence[Series]) -> None:
         """Less to follow."""
@@ -130,7 +130,7 @@ class Follower:
             both = dict.fromkeys((self._current, self._holder))
             older = [task for task in both if task is not None and not task.done()]
             for task in older:
-                task.cancel()
+                task.cancel("a session with the new token took over")
             if older:
                 await asyncio.wait(older)
             taken_over.set()
