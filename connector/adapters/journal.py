@@ -58,6 +58,12 @@ class Journal:
         self._file.execute("pragma synchronous = full")
         self._file.executescript(_TABLES)
 
+    @property
+    def size(self) -> int:
+        """Bytes on disk."""
+        paths = (self._path, self._path.with_name(f"{self._path.name}-wal"))
+        return sum(path.stat().st_size for path in paths if path.exists())
+
     # While the connector runs.
 
     def begin(self, name: str, epoch: int) -> None:

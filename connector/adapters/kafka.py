@@ -11,6 +11,7 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connector.adapters.log import kafka_logger
+from connector.adapters.producers import Producers
 from connector.errors import ConnectorError, RecordRefused, SinkFenced, SinkRejected, SinkUnavailable
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class TransactionalSink:
         encoders: from schema name to a function that frames and encodes a value.
         slow_commit: seconds; a transactional call that took longer makes the producer suspect.
         rebuild: False only in a negative control of the tests: never replace a suspect producer.
+        producers: where this one's errors and statistics are counted.
         make_producer, executor, monotonic: librdkafka, the sink's own thread and the machine's clock, unless a
             simulation brings its own.
     """
@@ -124,6 +126,7 @@ class TransactionalSink:
         transaction_timeout: float,
         slow_commit: float,
         rebuild: bool = True,
+        producers: Producers | None = None,
         make_producer: Callable[[dict[str, Any]], Producer] = Producer,
         executor: Executor | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -151,6 +154,7 @@ class TransactionalSink:
         self._timeout = transaction_timeout
         self._slow_commit = slow_commit
         self._rebuild = rebuild
+        self._producers = producers or Producers()
         name = f"sink-{self._properties['transactional.id']}"
         self._thread = executor or ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
         self._make_producer = make_producer
@@ -192,12 +196,14 @@ class TransactionalSink:
         """Drop the producer; an open transaction is left to the fence."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._drop)
         self._thread.shutdown(wait=False)
+        self._producers.forget(self._properties["transactional.id"])
 
     # On the sink's thread.
 
     def _acquire(self) -> Progress:
         self._drop()
         producer = self._make_producer(self._properties)
+        self._producers.begin()
         deadline = self._monotonic() + self._timeout
         while True:
             try:
@@ -228,7 +234,9 @@ class TransactionalSink:
             self._finish(producer)
         except (KafkaException, SystemError) as error:
             self._drop()
-            raise translate(_reason(error), "transaction") from error
+            reason = _reason(error)
+            self._producers.give_up(reason.name())
+            raise translate(reason, "transaction") from error
         except BaseException:
             self._drop()
             raise
@@ -264,6 +272,7 @@ class TransactionalSink:
             if error.code() == KafkaError._PURGE_QUEUE:  # noqa: SLF001
                 # librdkafka has given the transaction up: this raises why, and never commits.
                 producer.commit_transaction(SLICE)
+            self._producers.give_up(error.name())
             raise translate(error, f"delivery to topic {topic}")
         if self._delivered != sent:
             raise SinkUnavailable(f"Kafka: {sent} records sent, {self._delivered} acknowledged")
@@ -304,7 +313,9 @@ class TransactionalSink:
         self._suspect = f"connection: {text}"
 
     def _on_statistics(self, text: str) -> None:
-        brokers = msgspec.json.decode(text).get("brokers", {}).values()
+        statistics = msgspec.json.decode(text)
+        self._producers.measure(self._properties["transactional.id"], statistics)
+        brokers = statistics.get("brokers", {}).values()
         retries = sum(broker.get("req_timeouts", 0) + broker.get("txretries", 0) for broker in brokers)
         if retries > self._retries:
             self._suspect = f"{retries - self._retries} requests were sent again"

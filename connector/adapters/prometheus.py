@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.registry import Collector
 
+from connector.adapters.producers import Producers
 from connector.adapters.prometheus_table import AGE_BUCKETS, COMMIT_BUCKETS, SIZE_BUCKETS, TABLE, family
 from connector.domain.events import Acquired, Closed, Committed, Event, Refused, Reloaded, Yielded
 from connector.domain.health import DEGRADED, DOWN, OK, STANDBY, health
@@ -77,6 +78,10 @@ class PrometheusObserver(Collector):
         members: replicas in the consumer group.
         lag: how late the event loop runs, seconds.
         strict: the configured guarantee is strict.
+        waiting: what waits for its transaction now; None while nobody knows.
+        limit: how much may wait for each shard.
+        disk: bytes of the journals.
+        producers: what the producers count.
         series_limit: series with metrics of their own; the rest is left out and counted.
         heartbeat: distance of two heartbeats, seconds.
     """
@@ -90,6 +95,10 @@ class PrometheusObserver(Collector):
         budget: Callable[[], tuple[int, int]] | None = None,
         members: Callable[[], int] | None = None,
         lag: Callable[[], float] | None = None,
+        waiting: Callable[[], int | None] = lambda: None,
+        limit: int | None = None,
+        disk: Callable[[], int | None] = lambda: None,
+        producers: Producers | None = None,
         strict: bool = True,
         series_limit: int = 0,
         heartbeat: float = 1.0,
@@ -100,6 +109,11 @@ class PrometheusObserver(Collector):
         self._budget = budget
         self._members = members
         self._lag = lag
+        self._waiting = waiting
+        self._limit = limit
+        self._disk = disk
+        self.producers = producers or Producers()
+        """May be replaced once those of the connector are known."""
         self._strict = strict
         self._series_limit = series_limit
         self._heartbeat_us = int(heartbeat * 1e6)
@@ -172,6 +186,7 @@ class PrometheusObserver(Collector):
         samples = {
             **self._of_source(now_us),
             **self._of_updates(),
+            **self._of_kafka(),
             **self._of_gaps(),
             **self._of_shards(now_us),
             **self._of_process(now_us),
@@ -208,12 +223,28 @@ class PrometheusObserver(Collector):
         return {
             "updates_committed_total": updates,
             "snapshots_suppressed_total": _one(self._suppressed),
-            "updates_waiting": _one(status.counted("waiting")),
+            "updates_waiting": _one(self._waiting()),
+            "updates_waiting_limit": _one(self._limit),
+            "buffer_disk_bytes": _one(self._disk()),
             "dead_letters_total": _each(status.letters_by_reason),
             "transactions_total": [(("committed",), status.transactions), (("failed",), status.failed)],
             "series_expected": _one(expected),
             "series_active": _one(active),
             "series_unconfirmed": _one(max(0, expected - active)),
+        }
+
+    def _of_kafka(self) -> dict[str, Any]:
+        sums = self.producers.sums()
+        return {
+            "kafka_errors_total": _each(self.producers.errors),
+            "producers_started_total": _one(self.producers.started),
+            "kafka_queue_records": _one(sums["queue_records"]),
+            "kafka_queue_bytes": _one(sums["queue_bytes"]),
+            "kafka_brokers_up": _one(sums["brokers_up"]),
+            "kafka_round_trip_seconds": _one(self.producers.round_trip()),
+            "kafka_sent_bytes_total": _one(sums["sent_bytes"]),
+            "kafka_requests_retried_total": _one(sums["retries"]),
+            "kafka_requests_timed_out_total": _one(sums["timeouts"]),
         }
 
     def _of_gaps(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "check": "connector.cli.check:check",
     "tail": "connector.cli.tail:tail",
     "status": "connector.cli.status:status",
+    "dead-letters": "connector.cli.dead_letters:dead_letters",
     "verify": "connector.cli.verify:verify",
     "replay": "connector.cli.replay:replay",
     "asyncapi": "connector.cli.asyncapi:asyncapi",
@@ -63,7 +64,6 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="zendesk-chat-kafka",
     cls=_Commands,
-    add_completion=False,
     no_args_is_help=True,
     # Its tracebacks show local variables, which may be secrets.
     pretty_exceptions_enable=False,

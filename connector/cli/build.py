@@ -11,6 +11,7 @@ from connector.adapters.group import FixedOwnership, Group
 from connector.adapters.journal import Journal
 from connector.adapters.kafka import TransactionalSink
 from connector.adapters.log import kafka_logger
+from connector.adapters.producers import Producers
 from connector.adapters.recovery import Recovery
 from connector.adapters.registry import subject_of
 from connector.adapters.rest import tls_context
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from connector.adapters.registry import SchemaRegistry
-    from connector.config import Config
+    from connector.config import Config, Source
     from connector.domain.events import Event
     from connector.domain.model import Series
     from connector.errors import ConnectorError
@@ -65,6 +66,9 @@ class Build:
         """Metrics topics, known once `supervisor` was called."""
         self._ids: dict[str, int] = {}
         self._decode: Callable[[bytes], dict[str, Any]] = _undecodable
+        self.producers = Producers()
+        self.journals: dict[int, Journal] = {}
+        """By shard, as they were made last."""
         self.pipeline = Pipeline(partitions=config.kafka.partitions, shards=config.kafka.shards, observers=observers)
 
         source = config.source
@@ -152,10 +156,11 @@ class Build:
         buffer = self._config.buffer
         if buffer.disk is None:
             return {"room": buffer.max_updates}
+        self.journals[shard] = Journal(buffer.disk.path / f"{self._config.account}-{shard}.journal")
         return {
             "room": max(buffer.disk.max_updates, buffer.max_updates),
             "memory": buffer.max_updates,
-            "journal": Journal(buffer.disk.path / f"{self._config.account}-{shard}.journal"),
+            "journal": self.journals[shard],
             "sync_interval": buffer.disk.sync_interval,
         }
 
@@ -178,6 +183,7 @@ class Build:
             recovery,
             transaction_timeout=config.kafka.transaction_timeout,
             slow_commit=config.kafka.slow_commit,
+            producers=self.producers,
         )
 
     async def _connect(
@@ -188,17 +194,6 @@ class Build:
         take_over: Callable[[], Awaitable[None]],
     ) -> ConnectorError:
         source = self._config.source
-        endpoint = Endpoint(
-            source.url,
-            open_timeout=source.open_timeout,
-            ping_interval=source.ping_interval,
-            ping_timeout=source.ping_timeout,
-            probe_interval=source.probe_interval,
-            max_frame=source.max_frame,
-            compression=source.compression,
-            tls=tls_context(source.url, source.ca_file),
-            client=source.client,
-        )
         make_session = partial(
             _session,
             session_id,
@@ -208,7 +203,24 @@ class Build:
             unsubscribe=source.unsubscribe,
         )
         token = await self._token()
-        return await run_session(endpoint, token, session_id, make_session, emit, opened=opened, take_over=take_over)
+        return await run_session(
+            endpoint_of(source), token, session_id, make_session, emit, opened=opened, take_over=take_over
+        )
+
+
+def endpoint_of(source: Source) -> Endpoint:
+    """Where the configured source is."""
+    return Endpoint(
+        source.url,
+        open_timeout=source.open_timeout,
+        ping_interval=source.ping_interval,
+        ping_timeout=source.ping_timeout,
+        probe_interval=source.probe_interval,
+        max_frame=source.max_frame,
+        compression=source.compression,
+        tls=tls_context(source.url, source.ca_file),
+        client=source.client,
+    )
 
 
 def _session(session_id: str, series: tuple[Series, ...], now: float, **settings: Any) -> Session:

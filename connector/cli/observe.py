@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
+    from connector.cli.build import Build
     from connector.config import Config
     from connector.domain.events import Event
     from connector.runtime.budget import Budget
@@ -35,6 +36,7 @@ class Observation:
         self._config = config
         self.ready: Callable[[], bool] = bool
         """Whether the replica could take over; not before there is one."""
+        self._build: Build | None = None
         self._pulse = Pulse()
         self._status = StatusObserver(time.time_ns() // 1000)
         described = Members(config.kafka.connection(), config.names.group) if config.ownership == "group" else None
@@ -43,6 +45,7 @@ class Observation:
             members=self._describe if described is not None else None,
             budget=lambda: (budget.used(), budget.per_minute),
             departments=departments,
+            waiting=self._waiting,
         )
         self._metrics = PrometheusObserver(
             self._status.status,
@@ -51,6 +54,9 @@ class Observation:
             budget=lambda: (budget.used(), budget.per_minute),
             members=self._around.members,
             lag=self._pulse.lag,
+            waiting=self._waiting,
+            limit=_limit(config),
+            disk=self._journals,
             strict=config.guarantee == "strict",
             series_limit=config.http.series_metrics,
             heartbeat=config.heartbeat.interval,
@@ -80,13 +86,30 @@ class Observation:
     def _could_take_over(self) -> bool:
         return self.ready()
 
+    def know(self, build: Build, holds: str, why: list[str]) -> None:
+        """The connector is made, and its checks say which promise holds and why it is no better."""
+        self._build = build
+        self._metrics.producers = build.producers
+        self._around.promise = holds, why
+
+    def _waiting(self) -> int | None:
+        return None if self._build is None else self._build.pipeline.waiting
+
+    def _journals(self) -> int | None:
+        if self._build is None or self._config.buffer.disk is None:
+            return None
+        return sum(journal.size for journal in self._build.journals.values())
+
     def _identity(self) -> Identity:
         config = self._config
-        weak = config.kafka.min_insync_replicas < 2
-        why = "kafka.min_insync_replicas is below 2." if weak else f"guarantee: {config.guarantee} is configured."
-        return Identity(config.account, config.instance, __version__, config.guarantee, why, config.heartbeat.interval)
+        return Identity(config.account, config.instance, __version__, config.guarantee, config.heartbeat.interval)
 
     async def _describe(self) -> list[Member]:
         assert self._members is not None
         this = self._config.instance
         return [Member(*one, this=one.name == this) for one in await self._members.describe()]
+
+
+def _limit(config: Config) -> int:
+    disk = config.buffer.disk
+    return config.buffer.max_updates if disk is None else max(disk.max_updates, config.buffer.max_updates)

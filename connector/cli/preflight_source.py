@@ -13,9 +13,9 @@ from rich.progress import Progress
 from connector.adapters.answers import NotFound
 from connector.adapters.handshake import shake_hands
 from connector.adapters.reach import addresses, encryption
-from connector.adapters.rest import RestClient, tls_context
+from connector.adapters.rest import RestClient
 from connector.adapters.source import Departments, resolve_departments
-from connector.adapters.websocket import Endpoint
+from connector.cli.build import endpoint_of
 from connector.cli.console import errors
 from connector.cli.finding import Finding, failed
 from connector.errors import ConfigError, ConnectorError, SourceRejected, SourceUnavailable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from connector.adapters.answers import Reading
-    from connector.config import Config, Source
+    from connector.config import Config
     from connector.domain.model import Series
 
 PORTS: Final = {"wss": 443, "https": 443, "ws": 80, "http": 80}
@@ -117,25 +117,12 @@ async def _hand_shaken(config: Config, client: RestClient, budget: Budget) -> li
     token = await client.token()
     await budget.acquire()
     try:
-        ahead = await shake_hands(_endpoint(config.source), token, f"check-{uuid.uuid4().hex}", config.source)
+        ahead = await shake_hands(endpoint_of(config.source), token, f"check-{uuid.uuid4().hex}", config.source)
     except SourceUnavailable as error:
         if error.reason == "auth":
             raise SourceRejected(str(error)) from error
         raise
     return [Finding("pass", "token", "opens the stream"), _clock(ahead)]
-
-
-def _endpoint(source: Source) -> Endpoint:
-    return Endpoint(
-        source.url,
-        open_timeout=source.open_timeout,
-        ping_interval=source.ping_interval,
-        ping_timeout=source.ping_timeout,
-        probe_interval=source.probe_interval,
-        max_frame=source.max_frame,
-        compression=source.compression,
-        tls=tls_context(source.url, source.ca_file),
-    )
 
 
 def _clock(ahead: float | None) -> Finding:

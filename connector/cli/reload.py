@@ -7,6 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from connector.adapters.log import configure
 from connector.config import Config, load
 from connector.domain.events import Reloaded
 from connector.errors import ConfigError, ConnectorError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from connector.cli.build import Build
     from connector.runtime.supervisor import Supervisor
 
-LIVE: Final = frozenset({"subscriptions"})
+LIVE: Final = frozenset({"subscriptions", "log.level"})
 """Settings that take effect at once; every other one needs a restart."""
 
 INTERVAL: Final = 1.0
@@ -75,7 +76,10 @@ class Reload:
         except ConnectorError as error:
             self._tell(str(error), applied=False)
             return
-        self._config = self._config.model_copy(update={"subscriptions": config.subscriptions})
+        if config.log.level != self._config.log.level:
+            configure(config.log.level, self._config.log.format)
+        log = self._config.log.model_copy(update={"level": config.log.level})
+        self._config = self._config.model_copy(update={"subscriptions": config.subscriptions, "log": log})
         note = f"; only a restart applies {', '.join(restart)}" if restart else ""
         self._tell(f"{len(self._build.pipeline.configured)} series{note}", applied=True)
 
@@ -110,8 +114,7 @@ class Reload:
 
 def needs_restart(old: Config, new: Config) -> list[str]:
     """Names of the settings that differ and that a running connector does not change."""
-    before, after = old.model_dump(exclude=set(LIVE)), new.model_dump(exclude=set(LIVE))
-    return sorted(_differences(before, after, ""))
+    return sorted(set(_differences(old.model_dump(), new.model_dump(), "")) - LIVE)
 
 
 def _differences(before: Any, after: Any, place: str) -> list[str]:

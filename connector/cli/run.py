@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from connector.adapters.log import LogObserver, configure
 from connector.adapters.registry import SchemaRegistry
@@ -16,17 +15,20 @@ from connector.cli.observe import Observation
 from connector.cli.preflight import promise, refuse_start, start_findings
 from connector.cli.reload import Reload
 from connector.cli.restrict import restrict_process
+from connector.cli.signals import Signals
 from connector.config import load
 from connector.errors import SourceUnavailable
 from connector.runtime.backoff import Backoff
 from connector.runtime.budget import Budget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from connector.config import Config
     from connector.domain.model import Series
+
+GRACE: Final = 5.0
+"""Seconds beyond shutdown_timeout until an end in order is given up."""
 
 
 def run(config_file: ConfigFile = None) -> None:
@@ -39,7 +41,7 @@ def run(config_file: ConfigFile = None) -> None:
 
 
 async def _run(config: Config, file: Path | None) -> None:
-    signals = Signals()
+    signals = Signals(config.shutdown_timeout + GRACE)
     try:
         await _connect(config, file, signals)
     except asyncio.CancelledError:
@@ -58,7 +60,9 @@ async def _connect(config: Config, file: Path | None, signals: Signals) -> None:
             config, budget=budget, token=access.token, resolve=access.series, observers=[log, *observation.observers]
         )
         series = await _first_series(config, access, log)
-        log.promised(*await asyncio.to_thread(_prepare, config, build, series))
+        holds, why = await asyncio.to_thread(_prepare, config, build, series)
+        log.promised(holds, why)
+        observation.know(build, holds, why)
         supervisor = build.supervisor(series)
         observation.ready = lambda: supervisor.ready
         reload = Reload(file, config, access=access, build=build, supervisor=supervisor)
@@ -93,32 +97,3 @@ async def _first_series(config: Config, access: Access, log: LogObserver) -> tup
             wait = backoff.next(at_least=error.retry_after or 0.0)
             log.waiting(str(error), wait)
             await asyncio.sleep(wait)
-
-
-class Signals:
-    """SIGHUP reads the configuration again; the first SIGINT or SIGTERM ends in order, a second one at once."""
-
-    def __init__(self) -> None:
-        self.stopping = False
-        starting = asyncio.current_task()
-        assert starting is not None
-        self._stop: Callable[[], object] = starting.cancel
-        self._reload: Callable[[], object] = lambda: None
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._end, number)
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
-
-    def lead_to(self, *, stop: Callable[[], object], reload: Callable[[], object]) -> None:
-        """What the signals do from now on; until then the first one ends the start."""
-        self._stop = stop
-        self._reload = reload
-
-    def _hang_up(self) -> None:
-        self._reload()
-
-    def _end(self, number: int) -> None:
-        if self.stopping:
-            os._exit(128 + number)
-        self.stopping = True
-        self._stop()

@@ -19,6 +19,7 @@ from connector.domain.events import (
     Ponged,
     Refused,
     Rejected,
+    Reloaded,
     Yielded,
 )
 from connector.domain.incidents import Incidents
@@ -61,6 +62,8 @@ class Status:
         self.transactions = 0
         self.failed = 0
         self.sessions = 0
+        self.reloaded: Reloaded | None = None
+        """The newest one."""
 
     @property
     def role(self) -> str:
@@ -127,6 +130,10 @@ def _refused(status: Status, event: Refused) -> None:
 
 def _noticed(status: Status, event: Noticed) -> None:
     status.notices[event.kind] += 1
+
+
+def _reloaded(status: Status, event: Reloaded) -> None:
+    status.reloaded = event
 
 
 # Shards.
@@ -213,6 +220,7 @@ _STEPS: Final[dict[type, Callable[[Status, Any], None]]] = {
     Closed: _closed,
     Refused: _refused,
     Noticed: _noticed,
+    Reloaded: _reloaded,
     Acquired: _acquired,
     Yielded: _yielded,
     Failed: _failed,

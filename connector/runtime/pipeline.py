@@ -69,6 +69,11 @@ class Pipeline:
         self._route()
 
     @property
+    def waiting(self) -> int:
+        """What waits for its transaction now: updates, and what opens and closes gaps."""
+        return sum(len(publisher.ledger.queue) for publisher in self._publishers.values())
+
+    @property
     def configured(self) -> tuple[Series, ...]:
         """Every configured series, of all shards."""
         return self._series

@@ -10,7 +10,7 @@ from connector.web.model import Budget, Members
 from connector.web.view import Around
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from connector.web.model import Member
 
@@ -22,6 +22,10 @@ def _no_departments() -> Mapping[int, str]:
     return {}
 
 
+def _nothing() -> None:
+    return None
+
+
 class Surroundings:
     """Asks around, never more often than need be.
 
@@ -29,6 +33,7 @@ class Surroundings:
         members: describes the consumer group; None if there is none.
         budget: requests of the last minute and the most that there may be.
         departments: names by id, as far as they are known.
+        waiting: what waits for its transaction now; None while there is nothing to ask.
     """
 
     def __init__(
@@ -37,16 +42,20 @@ class Surroundings:
         members: Callable[[], Awaitable[Iterable[Member]]] | None = None,
         budget: Callable[[], tuple[int, int]] | None = None,
         departments: Callable[[], Mapping[int, str]] = _no_departments,
+        waiting: Callable[[], int | None] = _nothing,
     ) -> None:
         self._describe = members
         self._budget = budget
         self._departments = departments
+        self._waiting = waiting
+        self.promise: tuple[str, Sequence[str]] | None = None
+        """Which promise holds by the checks of the start, and why it is no better."""
         self._members = Members((), None, "")
 
     def now(self) -> Around:
         """As it stands."""
         budget = None if self._budget is None else Budget(*self._budget())
-        return Around(self._members, budget, self._departments())
+        return Around(self._members, budget, self._departments(), self.promise, self._waiting())
 
     def members(self) -> int:
         """Replicas in the consumer group, as of the newest description."""

@@ -107,6 +107,9 @@ class Buffer(Struct, frozen=True):
     dropped: int
     waiting: Annotated[int, Meta(description="Updates that wait for their transaction")]
     balanced: Annotated[bool, Meta(description="False if the counters do not add up: an update was lost inside")]
+    waiting_now: Annotated[int | None, Meta(description="What waits now; the rest is as of the newest heartbeat")] = (
+        None
+    )
 
 
 class Incident(Struct, frozen=True):
@@ -151,6 +154,14 @@ class DeadLetters(Struct, frozen=True):
     newest: tuple[Letter, ...]
 
 
+class Reload(Struct, frozen=True):
+    """The newest reading of the configuration, or of a secret, while the connector runs."""
+
+    applied: Annotated[bool, Meta(description="False: refused, and what was before goes on")]
+    message: str
+    at_ms: Ms
+
+
 class Budget(Struct, frozen=True):
     """Connects and REST requests of the last minute."""
 
@@ -178,6 +189,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     gaps: Gaps
     dead_letters: DeadLetters
     budget: Budget | None
+    reload: Annotated[Reload | None, Meta(description="None if nothing was read again yet")]
     notices: Annotated[dict[str, int], Meta(description="What the source said besides values, by kind")]
     series_expected: Annotated[int, Meta(description="Series that are followed")]
     series_active: Annotated[int, Meta(description="Series with a value in the open session")]

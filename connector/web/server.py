@@ -116,7 +116,7 @@ class Site:
             return web.Response(status=421, text="this server answers to localhost only\n")
         if request.path not in PUBLIC and not self._allows(request):
             if request.path == "/":
-                return _file("login.html", status=401)
+                return _form(refused=False)
             return web.Response(status=401, text="token needed\n", headers={"WWW-Authenticate": "Bearer"})
         return await handler(request)
 
@@ -149,7 +149,7 @@ class Site:
     async def _login(self, request: web.Request) -> web.Response:
         token = (await request.post()).get("token")
         if not self._access.needed or not isinstance(token, str) or not self._access.knows(token.strip()):
-            return _file("refused.html", status=401)
+            return _form(refused=True)
         response = web.Response(status=303, headers={"Location": "/"})
         encrypted = request.headers.get("X-Forwarded-Proto") == "https"
         response.set_cookie(
@@ -162,6 +162,13 @@ async def _logout(_: web.Request) -> web.Response:
     response = web.Response(status=303, headers={"Location": "/"})
     response.del_cookie(COOKIE, httponly=True, samesite="Strict")
     return response
+
+
+def _form(*, refused: bool) -> web.Response:
+    """The login form; after a wrong token it says so."""
+    text = (STATIC / "login.html").read_text()
+    shown = text.replace(' role="alert" hidden', ' role="alert"') if refused else text
+    return web.Response(text=shown, status=401, content_type="text/html")
 
 
 async def _page(_: web.Request) -> web.Response:

@@ -19,25 +19,27 @@ SHOWN_COMMITS = 60
 
 
 class Identity(NamedTuple):
-    """What never changes while the process lives. ``heartbeat``: distance of two heartbeats, seconds.
-
-    ``why``: why the guarantee is weaker than strict, or empty.
-    """
+    """What never changes while the process lives. ``heartbeat``: distance of two heartbeats, seconds."""
 
     account: str
     instance: str
     version: str
     guarantee: str
-    why: str = ""
     heartbeat: float = 1.0
 
 
 class Around(NamedTuple):
-    """What the events do not tell: the replicas, the connect budget, the names of the departments."""
+    """What the events do not tell: the replicas, the connect budget, the names of the departments.
+
+    ``promise``: which one holds by the checks of the start, and why it is no better; None before them.
+    ``waiting``: what waits for its transaction now.
+    """
 
     members: model.Members
     budget: model.Budget | None
     departments: Mapping[int, str]
+    promise: tuple[str, Sequence[str]] | None = None
+    waiting: int | None = None
 
 
 def summary(status: Status, identity: Identity, around: Around, now_us: int) -> model.Summary:
@@ -69,7 +71,8 @@ def changes(status: Status, since: int) -> list[model.Change]:
 
 def _summary(status: Status, identity: Identity, around: Around, now_us: int) -> dict[str, Any]:
     level, message = health(status, now_us, heartbeat_us=int(identity.heartbeat * 1e6))
-    holds, text = promise(identity.guarantee, level)
+    checked, reasons = around.promise or (identity.guarantee, ("not checked yet",))
+    holds, text = promise(checked, level)
     beats = status.beats()
     return {
         "generated_ms": now_us // 1000,
@@ -80,15 +83,16 @@ def _summary(status: Status, identity: Identity, around: Around, now_us: int) ->
         "role": status.role,
         "level": level,
         "message": message,
-        "guarantee": model.Guarantee(identity.guarantee, holds, text, "" if holds else identity.why),
+        "guarantee": model.Guarantee(identity.guarantee, holds, text, "" if holds else "; ".join(reasons)),
         "shards": tuple(_shard(shard) for shard in status.shards.values()),
         "members": around.members,
         "session": _session(status),
         "batches": _batches(status, now_us),
-        "buffer": _buffer(status),
+        "buffer": _buffer(status, around.waiting),
         "gaps": _gaps(status),
         "dead_letters": _dead_letters(status),
         "budget": around.budget,
+        "reload": _reload(status),
         "notices": dict(status.notices),
         "series_expected": sum(beat.series_expected for beat in beats),
         "series_active": sum(beat.series_active for beat in beats),
@@ -162,7 +166,12 @@ def _spread(values: Sequence[float]) -> model.Spread | None:
     return model.Spread(p50, p95, p99, round(ordered[last], 3))
 
 
-def _buffer(status: Status) -> model.Buffer:
+def _reload(status: Status) -> model.Reload | None:
+    newest = status.reloaded
+    return None if newest is None else model.Reload(newest.applied, newest.message, newest.at_us // 1000)
+
+
+def _buffer(status: Status, now: int | None) -> model.Buffer:
     received = status.counted("values_received_total")
     records = status.counted("records_total")
     suppressed = status.counted("repeats_suppressed_total")
@@ -170,7 +179,7 @@ def _buffer(status: Status) -> model.Buffer:
     dropped = status.counted("dropped_total")
     waiting = status.counted("waiting")
     balanced = received == records + suppressed + letters + dropped + waiting
-    return model.Buffer(received, records, suppressed, letters, dropped, waiting, balanced)
+    return model.Buffer(received, records, suppressed, letters, dropped, waiting, balanced, now)
 
 
 def _gaps(status: Status) -> model.Gaps:

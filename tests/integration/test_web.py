@@ -425,7 +425,7 @@ def test_logging_in_with_the_form(guarded, browser):
     browser.wait("document.querySelector('#token') !== null")
     browser.type("#token", "wrong")
     browser.click("button")
-    browser.wait("document.querySelector('[role=alert]') !== null")
+    browser.wait("document.querySelector('[role=alert]')?.hidden === false")
     browser.type("#token", TOKEN)
     browser.click("button")
     browser.wait("document.querySelector('#count')?.textContent === '20'")

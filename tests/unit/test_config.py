@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from connector.cli.reload import needs_restart
 from connector.config import Config, load, loose_mode, read_secret
 from connector.config.units import format_duration, format_size, parse_duration, parse_rate, parse_size
 from connector.domain.model import Series
@@ -710,3 +711,12 @@ def test_every_key_is_described():
 
     schema = Config.model_json_schema()
     walk(schema, schema["$defs"])
+
+
+def test_the_log_level_needs_no_restart_and_other_settings_do(tmp_path):
+    old = good(tmp_path)
+    log = old.log.model_copy(update={"level": "debug", "format": "text"})
+    source = old.source.model_copy(update={"subscribe_rate": 7})
+    new = old.model_copy(update={"log": log, "source": source, "collapse_repeats": True})
+    assert needs_restart(old, new) == ["collapse_repeats", "log.format", "source.subscribe_rate"]
+    assert needs_restart(old, old) == []

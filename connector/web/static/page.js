@@ -33,6 +33,7 @@ function show(status) {
   showLetters(status.dead_letters);
   showBudget(status.budget);
   showMembers(status.members);
+  showReload(status.reload);
 }
 
 function showIdentity(status) {
@@ -47,6 +48,13 @@ function showIdentity(status) {
   put("guarantee", `Guarantee ${status.guarantee.configured}:`);
   put("promise", status.guarantee.text);
   put("why", status.guarantee.why);
+}
+
+function showReload(reload) {
+  at("reload").hidden = !reload;
+  if (!reload) return;
+  alarm("reload", !reload.applied);
+  put("reload", `${reload.applied ? "Reloaded" : "Reload refused"} ${age(reload.at_ms)} ago: ${reload.message}`);
 }
 
 function showSession(session) {
@@ -98,7 +106,7 @@ function showShards(shards) {
 
 function showBuffer(buffer) {
   alarm("waiting", buffer.dropped > 0 || !buffer.balanced);
-  put("waiting", `${format.count(buffer.waiting)} waiting`);
+  put("waiting", `${format.count(buffer.waiting_now ?? buffer.waiting)} waiting`);
   const balance = buffer.balanced ? "" : ", counters do not add up";
   put("waiting-note", `${format.count(buffer.suppressed)} suppressed, ${format.count(buffer.dropped)} dropped${balance}`);
 }

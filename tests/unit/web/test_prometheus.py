@@ -1,11 +1,14 @@
 """The metrics: every documented one is exposed, and they add up."""
 
 import re
+import shutil
+import subprocess
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from status_feed import SECOND, Feed, gap
 
+from connector.adapters.producers import Producers
 from connector.adapters.prometheus import Histogram, PrometheusObserver
 from connector.adapters.prometheus_table import COUNTER, HISTOGRAM, PREFIX, TABLE
 from connector.domain.events import Failed, Noticed, Refused, Yielded
@@ -15,6 +18,24 @@ from connector.domain.status import Status, advance
 ONE = Series("chats", "missed_chats", 30, 5)
 TWO = Series("agents", "agents_online")
 START = 1_700_000_000 * SECOND
+
+
+def producers():
+    found = Producers()
+    found.begin()
+    found.begin()
+    found.give_up("_TIMED_OUT")
+    broker = {
+        "state": "UP",
+        "nodeid": 1,
+        "txbytes": 700,
+        "txretries": 1,
+        "req_timeouts": 2,
+        "rtt": {"cnt": 5, "avg": 2500},
+    }
+    bootstrap = {**broker, "nodeid": -1, "state": "UP", "rtt": {"cnt": 0, "avg": 0}}
+    found.measure("p.0", {"msg_cnt": 3, "msg_size": 900, "brokers": {"one": broker, "bootstrap": bootstrap}})
+    return found
 
 
 @pytest.fixture
@@ -27,6 +48,10 @@ def scene():
         budget=lambda: (7, 60),
         members=lambda: 2,
         lag=lambda: 0.01,
+        waiting=lambda: 4,
+        limit=1000,
+        disk=lambda: 4096,
+        producers=producers(),
         series_limit=1,
         wall=lambda: feed.now_us / 1e6,
     )
@@ -73,6 +98,37 @@ def test_the_table_follows_the_naming_conventions():
         assert row.name.endswith("_total") == (row.type == COUNTER)
         assert row.help
     assert len({row.name for row in TABLE}) == len(TABLE)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool")
+def test_promtool_has_nothing_to_say(scene):
+    metrics, feed = scene
+    incident(feed)
+    done = subprocess.run(["promtool", "check", "metrics"], input=metrics.render(), capture_output=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+    wrong = metrics.render() + b"# TYPE wrong_total gauge\nwrong_total 1\n"
+    assert subprocess.run(["promtool", "check", "metrics"], input=wrong, capture_output=True, check=False).returncode
+
+
+def test_what_the_producers_tell(scene):
+    metrics, _ = scene
+    found = samples(metrics)
+    expected = {
+        ("kafka_errors_total", "_TIMED_OUT"): 1,
+        ("producers_started_total",): 2,
+        ("kafka_queue_records",): 3,
+        ("kafka_queue_bytes",): 900,
+        ("kafka_brokers_up",): 1,
+        ("kafka_round_trip_seconds",): 0.0025,
+        ("kafka_sent_bytes_total",): 1400,
+        ("kafka_requests_retried_total",): 2,
+        ("kafka_requests_timed_out_total",): 4,
+        ("updates_waiting",): 4,
+        ("buffer_disk_bytes",): 4096,
+    }
+    assert {key: found[PREFIX + key[0], *key[1:]] for key in expected} == expected
+    metrics.producers.forget("p.0")
+    assert samples(metrics)[PREFIX + "kafka_queue_bytes",] == 0
 
 
 def test_an_incident_in_numbers(scene):
