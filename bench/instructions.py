@@ -24,7 +24,8 @@ from connector.adapters.schema_files import schema_text
 from connector.domain.ledger import Ledger
 from connector.domain.model import Batch, ShardState
 from connector.domain.queue import Queue
-from connector.domain.records import METRIC_UPDATE, VARYING, Recorder
+from connector.domain.records import METRIC_UPDATE, Recorder
+from connector.domain.routes import VARYING
 from connector.domain.topics import Topics
 from connector.protocol.session import Session
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from connector.adapters.recovery import Recovery
     from connector.domain.model import Progress, Record
-    from connector.domain.records import Hints
+    from connector.domain.rows import Hints
 
 FENCED: Final = frozenset(
     {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}  # noqa: SLF001 - public names

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from connector.adapters.scan import Place, Scan
 from connector.domain.model import OpenGap, Progress, Series, ShardState, SourceOffset
 from connector.domain.partition import partition_for
-from connector.domain.records import SHARD_ROW
+from connector.domain.rows import SHARD_ROW
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from confluent_kafka import Message
 
-    from connector.domain.records import Hints
+    from connector.domain.rows import Hints
     from connector.domain.topics import Topics
 
 BEATS_BACK = 50

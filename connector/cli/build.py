@@ -18,7 +18,8 @@ from connector.adapters.rest import tls_context
 from connector.adapters.schema_files import by_topic
 from connector.adapters.websocket import Endpoint, run_session
 from connector.domain.batcher import Batcher
-from connector.domain.records import METRIC_UPDATE, VARYING, Recorder
+from connector.domain.records import METRIC_UPDATE, Recorder
+from connector.domain.routes import VARYING
 from connector.errors import SchemaError
 from connector.protocol.session import Session
 from connector.runtime.backoff import Backoff

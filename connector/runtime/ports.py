@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from connector.domain.model import Progress, Record, Series
-    from connector.domain.records import Hints
+    from connector.domain.rows import Hints
 
 
 class Sink(Protocol):
