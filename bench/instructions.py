@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from connector.domain.model import Series
 
-EXPECTED = 0.70
+EXPECTED = 0.65
 """Instructions of one update by those of one record in a bare fastavro loop. Lower it with every gain."""
 TOLERANCE = 0.05
 ROUNDS = 2
