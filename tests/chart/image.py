@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,8 +53,9 @@ def base() -> Path:
     return cached("base-image", f"{SUITE} {PACKAGES} {NEEDED}".encode(), _bootstrap) / "root"
 
 
+@cache
 def image() -> Path:
-    """The root folder of the image, from the sources as they are now."""
+    """The root folder of the image, from the sources as they are when it is first asked for."""
     sources = [*sorted(ROOT.glob("connector/**/*")), *sorted(ROOT.glob("schemas/**/*"))]
     kept = [path for path in sources if path.is_file() and "__pycache__" not in path.parts]
     contents = b"".join(str(path.relative_to(ROOT)).encode() + path.read_bytes() for path in kept)
