@@ -16,7 +16,8 @@ def faults(lines: list[dict[str, Any]], messages: dict[str, list[Message]]) -> l
     seen = Counter(identity(one) for one in messages["metrics"])
     found = [f"duplicated: {one}" for one, count in seen.items() if count > 1]
     delivered = deliveries(lines)
-    found += [f"invented: {one}" for one in seen if one not in {where for where, _, _ in delivered}]
+    sent = {where for where, _, _ in delivered}
+    found += [f"invented: {one}" for one in seen if one not in sent]
     spans = declared(messages["gaps"])
     newest: dict[str, str] = {}
     sessions: dict[str, set[str]] = defaultdict(set)
