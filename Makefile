@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_VENV := .venv-demo
+AUDIT_VENV := .venv-audit
 DEMO_ARGS ?=
 BENCH_ARGS ?=
 RUNS ?= 1000000
@@ -16,7 +17,7 @@ PIP := pip install --quiet --disable-pip-version-check
 ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")
 
 .DEFAULT_GOAL := test
-.PHONY: test $(TIERS) deps lint format chart fuzz kills faults-long lock demo ci-cold clean bench
+.PHONY: test $(TIERS) deps lint format chart fuzz kills faults-long lock demo audit ci-cold clean bench
 
 test:
 	@$(PYTHON) tests/run_tier.py all
@@ -87,10 +88,19 @@ N ?= 200
 kills faults-long: deps
 	PYTHONPATH=tests $(BIN)/python -m faults.long $(if $(filter kills,$@),kills --runs $(N),$(or $(FAULT),all))
 
+# Hashes and an SBOM always; known vulnerabilities where an advisory service answers.
+$(AUDIT_VENV)/.stamp: tests/audit/requirements.lock
+	$(PYTHON) -m venv $(AUDIT_VENV)
+	$(AUDIT_VENV)/bin/$(PIP) --require-hashes -r $<
+	@touch $@
+
+audit: $(AUDIT_VENV)/.stamp
+	@$(AUDIT_VENV)/bin/python tests/audit/audit.py
+
 ci-cold:
 	@set -e; work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; \
 	git clone --quiet . "$$work/clone"; cd "$$work/clone"; \
 	XDG_CACHE_HOME="$$work/cache" MAVEN_OPTS="-Dmaven.repo.local=$$work/m2" CI=true bash .ci/run
 
 clean:
-	rm -rf $(VENV) $(DEMO_VENV) build dist .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(DEMO_VENV) $(AUDIT_VENV) build dist .mypy_cache .ruff_cache .hypothesis .coverage*
