@@ -103,10 +103,11 @@ class Release:
         done = self.stage.command("verify", "--json", "--config", str(self.stage.config_file), check=False, timeout=120)
         return done.returncode, done.stdout
 
-    def compared(self):
-        """What is wrong between the emulator's journal and the topics, and how many values it has."""
+    def compared(self, *more):
+        """What is wrong between the emulator's journal, with `more` lines, and the topics; how many values it has."""
         self.stage.sent()
         lines = [json.loads(line) for line in self.stage.journal_file.read_text().splitlines()]
+        lines += more
         schema = self.stage.client.get_schema
         with Audit(self.stage.kafka, self.stage.topics, lambda number: schema(number).schema_str) as audit:
             audit.catch_up()

@@ -139,12 +139,8 @@ def test_23_a_rolling_upgrade_keeps_the_promise(release):
 
 
 def test_23_the_comparison_notices_what_is_lost(release):
-    before = release.stage.journal_file.read_text()
     last = next(line for line in reversed(release.stage.journal().frames) if line.get("values"))
-    with release.stage.journal_file.open("a") as journal:
-        journal.write(json.dumps({**last, "frame": last["frame"] + 1}) + "\n")
-    wrong, _ = release.compared()
-    release.stage.journal_file.write_text(before)
+    wrong, _ = release.compared({**last, "frame": last["frame"] + 1})
     release.stage.control("resume")
     assert len(wrong) == len(last["values"])
     assert wrong[0].startswith("lost: ")
