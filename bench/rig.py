@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -115,7 +116,18 @@ class Run:
         self.process = subprocess.Popen(
             [sys.executable, "-m", *command], stderr=self.log, stdout=self.log, cwd=ROOT, env=self._environment
         )
-        self.blaster.ask({"wait": series})
+        self._await_subscriptions()
+
+    def _await_subscriptions(self, seconds: float = 120) -> None:
+        """Until every series is subscribed; a program that ends, or takes too long, is told by its log."""
+        self.blaster.tell({"wait": self.series})
+        deadline = time.monotonic() + seconds
+        while not select.select([self.blaster.process.stdout], [], [], 0.2)[0]:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                log = (self.folder / "log").read_text()[-2000:]
+                self.close()
+                raise RuntimeError(f"not subscribed: {log}")
+        self.blaster.hear()
 
     def _configure(self, config: dict[str, Any]) -> None:
         token = self.folder / "token"
