@@ -57,6 +57,9 @@ lock:
 		pyproject.toml --extra demo --group dev -c requirements.lock -o requirements-dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 		--group bench -c requirements-dev.lock -o requirements-bench.lock
+	for input in examples/*/requirements.in tests/consume/spark-build.in; do \
+		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+			$$input -o $${input%.in}.lock; done
 
 # The checkout itself is put on the path: building it would need more than the locked packages.
 $(DEMO_VENV)/.stamp: requirements.lock
