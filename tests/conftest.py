@@ -6,6 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, TypeVar
 
+import leaks
 import pytest
 
 from connector.errors import LocalError
@@ -33,6 +34,16 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
     """In CI nothing is left out."""
     if os.environ.get("CI") == "true":
         raise pytest.UsageError(f"{len(items)} tests were deselected; with CI=true all of them run")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """No credential of any connector that was run may have got out."""
+    leaked = leaks.take()
+    if leaks.searched:
+        print(f"\n{len(leaks.searched)} logs, topics and environments searched for credentials: {len(leaked)} found")
+    if leaked:
+        print(*leaked, sep="\n")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ emulator's journal, the ground truth.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -17,8 +18,10 @@ import urllib.request
 import uuid
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import leaks
 import yaml
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, TopicPartition
 from confluent_kafka.schema_registry import SchemaRegistryClient, topic_subject_name_strategy
@@ -30,9 +33,6 @@ from connector.adapters.registry import SchemaRegistry
 from connector.adapters.schema_files import by_topic
 from connector.cli.provision import metrics_topics
 from connector.config import load
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "connector"]
 
@@ -103,6 +103,7 @@ class Stage:
         self.client = SchemaRegistryClient({"url": self.registry})
         self.decode = AvroDeserializer(self.client, conf={"subject.name.strategy": topic_subject_name_strategy})
         self.emulator = None
+        self.secrets: dict[str, str] = {}
         self.ready: dict[str, Any] = {}
 
     # Processes.
@@ -118,7 +119,9 @@ class Stage:
         self.emulator = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log("emulator"), text=True)
         self.processes.append(self.emulator)
         self.ready = json.loads(self.emulator.stdout.readline())
-        self.token_file.write_text(self.ready["tokens"]["owner"])
+        self.secrets["token"] = f"canary-token-{uuid.uuid4().hex}+/="
+        self.control("token", token=self.secrets["token"], role="owner")
+        self.token_file.write_text(self.secrets["token"])
         self.token_file.chmod(0o600)
         return self
 
@@ -202,6 +205,9 @@ class Stage:
 
     def stop(self, process, timeout=30):
         """SIGTERM; the exit code. The time is a ceiling for a hang, not a measure."""
+        with contextlib.suppress(OSError):
+            environment = Path("/proc", str(process.pid), "environ").read_bytes()
+            leaks.search(self.secrets, {f"{self.folder}: environment": environment})
         process.send_signal(signal.SIGTERM)
         return process.wait(timeout)
 
@@ -219,6 +225,10 @@ class Stage:
             if process.stdout:
                 process.stdout.close()
         self.client.close()
+        if self.token_file.exists():
+            self.secrets["newest token"] = self.token_file.read_text()
+        logs = (path for path in self.folder.glob("*.log") if path.stem != "emulator")
+        leaks.search(self.secrets, {str(path): path.read_bytes() for path in logs})
         for file in self.files:
             file.close()
 
@@ -249,7 +259,11 @@ class Stage:
 
     def read(self, name, isolation="read_committed"):
         """Every record of one topic, decoded, in offset order by partition."""
-        return read_topic(self.kafka, self.decode, self.topics.get(name, name), isolation)
+        topic = self.topics.get(name, name)
+        raw = []
+        found = read_topic(self.kafka, self.decode, topic, isolation, raw)
+        leaks.search(self.secrets, {f"{self.folder}: {topic}": b"\n".join(raw)})
+        return found
 
     def journal(self):
         lines = [json.loads(line) for line in self.journal_file.read_text().splitlines()]
@@ -304,8 +318,9 @@ def partitions_of(consumer, topic):
     return set(consumer.list_topics(topic, timeout=20).topics[topic].partitions)
 
 
-def read_topic(kafka, decode, topic, isolation="read_committed"):
-    """An independent reader: ends on real partition ends."""
+def read_topic(kafka, decode, topic, isolation="read_committed", raw=None):
+    """An independent reader: ends on real partition ends. ``raw`` collects the values as they are in Kafka."""
+    raw = [] if raw is None else raw
     consumer = new_consumer(kafka, isolation)
     context = SerializationContext(topic, MessageField.VALUE)
     open_ends = {}
@@ -323,8 +338,9 @@ def read_topic(kafka, decode, topic, isolation="read_committed"):
                 if message.offset() >= open_ends.get(message.partition(), 0):
                     open_ends.pop(message.partition(), None)
                 continue
-            raw = message.value()
-            value = None if raw is None else decode(raw, context)
+            content = message.value()
+            raw.append(content or b"")
+            value = None if content is None else decode(content, context)
             headers = {name: text.decode() for name, text in message.headers() or ()}
             key = message.key().decode()
             found[message.partition()].append(

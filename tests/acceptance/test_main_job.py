@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from stage import wait_until
-from truth import check_gaps, check_heartbeats, check_latest, check_offsets, check_sequences, check_values
+from truth import check_gaps, check_heartbeats, check_latest, check_offsets, check_sequences, check_values, undeclared
 
 BROKEN = Path(__file__).parent / "broken"
 
@@ -120,24 +120,7 @@ def test_a_reconnect_is_a_declared_gap_and_the_numbers_go_on(make_stage):
     assert max(m.value["epoch"] for m in metrics) == 4
     assert "resync" in {m.value["origin"] for m in metrics}
     assert check_sequences(metrics) + check_gaps(None, metrics, gaps) == []
-    assert undeclared(stage, metrics, gaps) == []
-
-
-def undeclared(stage, metrics, gaps):
-    """Values that the source sent and that are neither in the topic nor inside a declared gap."""
-    have = {(m.value["session_id"], m.value["frame"], m.value["series"]) for m in metrics}
-    spans = {}
-    for m in gaps:
-        start = m.value["started_at"].timestamp() * 1e6
-        end = m.value["ended_at"].timestamp() * 1e6 + 1000 if m.value["ended_at"] else float("inf")
-        spans.setdefault(m.value["series"], []).append((start, end))
-    lost = []
-    for line in stage.journal().frames:
-        for series, literal in line.get("values") or ():
-            inside = any(start - 1000 <= line["at"] <= end for start, end in spans.get(series, ()))
-            if (line["session"], line["frame"], series) not in have and not inside:
-                lost.append((series, literal, line["at"]))
-    return lost
+    assert undeclared(stage.journal(), metrics, gaps) == []
 
 
 def test_a_restart_continues_every_sequence_in_a_new_epoch(make_stage):
@@ -154,7 +137,7 @@ def test_a_restart_continues_every_sequence_in_a_new_epoch(make_stage):
     assert (
         check_sequences(metrics) + check_gaps(None, metrics, gaps) + check_offsets(metrics, stage.read("offsets")) == []
     )
-    assert undeclared(stage, metrics, gaps) == []
+    assert undeclared(stage.journal(), metrics, gaps) == []
     reasons = {m.value["reason"] for m in gaps}
     assert reasons == {"restart"}
 
@@ -235,7 +218,7 @@ def test_a_session_of_limited_age_is_a_chain_of_declared_gaps(make_stage):
     assert stage.stop(connector) == 0
     metrics, gaps = stage.read("metrics"), stage.read("gaps")
     assert check_sequences(metrics) + check_gaps(None, metrics, gaps) == []
-    assert undeclared(stage, metrics, gaps) == []
+    assert undeclared(stage.journal(), metrics, gaps) == []
 
 
 @pytest.mark.parametrize("where", ["frame", "http"])
@@ -275,7 +258,7 @@ def test_sigterm_within_ten_seconds_and_what_was_received_is_committed(make_stag
     assert beats[-1].value["state"] == "stopping"
     assert beats[-1].value["waiting"] == 0
     assert len(metrics) == beats[-1].value["records_total"]
-    assert undeclared(stage, metrics, stage.read("gaps")) == []
+    assert undeclared(stage.journal(), metrics, stage.read("gaps")) == []
 
 
 if __name__ == "__main__":

@@ -147,6 +147,23 @@ def check_latest(metrics, latest):
     return [f"{key}: latest differs" for key, value in newest.items() if current.get(key) != value]
 
 
+def undeclared(journal, metrics, gaps):
+    """Values that the source sent and that are neither in the topic nor inside a declared gap."""
+    have = {(m.value["session_id"], m.value["frame"], m.value["series"]) for m in metrics}
+    spans = {}
+    for m in gaps:
+        start = m.value["started_at"].timestamp() * 1e6
+        end = m.value["ended_at"].timestamp() * 1e6 + 1000 if m.value["ended_at"] else float("inf")
+        spans.setdefault(m.value["series"], []).append((start, end))
+    lost = []
+    for line in journal.frames:
+        for series, literal in line.get("values") or ():
+            inside = any(start - 1000 <= line["at"] <= end for start, end in spans.get(series, ()))
+            if (line["session"], line["frame"], series) not in have and not inside:
+                lost.append((series, literal, line["at"]))
+    return lost
+
+
 def millis(at):
     if isinstance(at, datetime):
         return round((at - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)

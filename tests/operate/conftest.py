@@ -1,4 +1,4 @@
-"""One secured broker for all tests of this folder."""
+"""One secured broker for all tests of this folder, and stages around an open one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import pytest
 
 from connector.errors import LocalError
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "acceptance")]
+sys.path.insert(0, str(Path(__file__).parent.parent / "acceptance"))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from rehearsal import fixtures, pytest_pyfunc_call
+
+__all__ = ["make_stage", "pytest_pyfunc_call", "rehearsal", "secured"]
+
+rehearsal, make_stage = fixtures(Path(__file__).parent)
 
 
 def pytest_collection_modifyitems(items):

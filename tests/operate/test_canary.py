@@ -268,7 +268,7 @@ def test_a_run_that_works(world):
 
 WRONG = {
     "sasl": ({"kafka__property_files": {"sasl.password": "WRONG"}}, 4, "uthentication failed"),
-    "token": ({"source__token_file": "WRONG"}, 3, "token refused"),
+    "token": ({"source__token_file": "WRONG"}, 3, "refused the token"),
     "tls": ({"source__ca_file": None}, 1, "certificate"),
     "registry": ({"registry__basic": {"username": "user", "password_file": "WRONG"}}, 5, "HTTP 401"),
     "oauth": (

@@ -322,5 +322,7 @@ def test_the_administrator_of_the_tests_is_needed(secured):
     """Negative control: without the authorizer every other test here would prove nothing."""
     user = secured.user()
     client = AdminClient({"bootstrap.servers": secured.bootstrap, **secured.connection(user)})
+    # A new name and password take effect a moment later; the client then tries again by itself.
+    assert client.list_topics(timeout=60).brokers
     with pytest.raises(KafkaException, match="authorization failed"):
         client.create_topics([NewTopic(f"x{uuid.uuid4().hex}", 1, 1)]).popitem()[1].result(60)

@@ -8,6 +8,7 @@ import sys
 import threading
 import warnings
 
+import leaks
 import pytest
 import structlog
 from canary import forms, hatch, hits, plain
@@ -183,3 +184,11 @@ def test_the_process_gives_up_core_dumps_and_debuggers():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "0", "0"]
+
+
+def test_the_last_check_of_a_run_finds_what_leaked():
+    secret = plain("planted")
+    leaks.search({"token": secret}, {"log": f'{{"event": "{secret}"}}', "clean": "nothing"})
+    (found,) = leaks.take()
+    assert found.startswith("token (plain) in log: ")
+    assert leaks.take() == []
