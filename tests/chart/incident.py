@@ -141,11 +141,12 @@ class Incident:
         """Wait until Prometheus gives something for the expression; note the alerts meanwhile."""
 
         def given() -> Any:
+            found = self.prometheus.now(expression)
             for name, states in self.seen.items():
                 state = self.prometheus.alert(name)
                 if not states or states[-1] != state:
                     states.append(state)
-            return self.prometheus.now(expression)
+            return found
 
         wait_until(given, seconds, what)
 
@@ -194,6 +195,8 @@ class Incident:
         self.stage.stop(self.owner)
         self.until('sum(zendesk_chat_shard_owned{pod="rel-1"}) > 0', "the other to own")
         self.until('sum(rate(zendesk_chat_updates_committed_total{pod="rel-1"}[10s])) > 0', "updates from the other")
+        # Between the two there was no session for a moment.
+        self.until('absent(ALERTS{alertname="ZendeskChatSourceDisconnected"})', "the other's session")
 
     def _start_audit(self) -> None:
         command = ["verify", "--watch", "--interval", "1", "--port", str(self.audit)]
