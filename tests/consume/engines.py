@@ -43,15 +43,15 @@ def console(golden, topic):
     """The raw values of a topic, by Kafka's own console consumer."""
     end = "--end-of-record--"
     command = [
-        maven.java(), "-Xmx256m", *JVM, "-cp", f"{maven.kafka_jars()}/*",
+        # The log goes to the same place as the values: that it waited in vain for more is no news.
+        maven.java(), "-Xmx256m", *JVM, "-Dlog4j2.level=OFF", "-cp", f"{maven.kafka_jars()}/*",
         "org.apache.kafka.tools.consumer.ConsoleConsumer",
         "--bootstrap-server", golden.kafka, "--topic", topic, "--from-beginning", "--timeout-ms", "15000",
         "--isolation-level", "read_committed", "--formatter-property", f"line.separator={end}",
-        "--formatter-property", "value.deserializer=org.apache.kafka.common.serialization.ByteArrayDeserializer",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, check=False, timeout=LIMIT)
     *values, rest = done.stdout.split(end.encode())
-    assert not rest, done.stderr[-2000:]
+    assert not rest, (rest, done.stderr[-2000:])
     return values
 
 
