@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import shutil
 import subprocess
@@ -23,6 +24,12 @@ FLAGS = (
     *("--force-color-profile=srgb", "--hide-scrollbars"),
 )
 ERRORS = ("error", "assert")
+LEAVING = ("Inspected target navigated", "Execution context was destroyed", "Cannot find context")
+"""What a page answers that is just being left for another."""
+
+
+class LeavingError(AssertionError):
+    """The page was left before it answered."""
 
 
 class Browser:
@@ -63,6 +70,8 @@ class Browser:
         while number not in self._answers:
             self._receive(30)
         answer = self._answers.pop(number)
+        if any(text in str(answer.get("error")) for text in LEAVING):
+            raise LeavingError(f"{method}: {answer}")
         assert "error" not in answer, f"{method}: {answer}"
         return answer["result"]
 
@@ -103,10 +112,11 @@ class Browser:
         """Poll until the expression gives something true; on a page that is still loading it may fail."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            done = self._evaluate(expression)
-            found = "exceptionDetails" not in done and done["result"].get("value")
-            if found:
-                return found
+            with contextlib.suppress(LeavingError):
+                done = self._evaluate(expression)
+                found = "exceptionDetails" not in done and done["result"].get("value")
+                if found:
+                    return found
             time.sleep(0.05)
         raise AssertionError(f"not within {seconds} s: {expression}; {self.problems}")
 
