@@ -59,8 +59,11 @@ class Pipeline:
         return tuple(one for one in self._series if self.shard_of(one) == shard)
 
     def attach(self, publisher: Publisher) -> None:
-        """This replica owns the publisher's shard."""
+        """This replica owns the publisher's shard. What is configured may have changed while it was acquired."""
         self._publishers[publisher.shard] = publisher
+        series = self.series_of(publisher.shard)
+        publisher.retire(sorted(publisher.ledger.positions.keys() - set(series), key=by_name))
+        publisher.announce(series)
         self._route()
 
     def detach(self, publisher: Publisher) -> None:
