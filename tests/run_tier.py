@@ -47,6 +47,14 @@ TIERS = {
         6, (), tuple(f"tests/operate/test_{one}.py" for one in ("canary", "live", "load", "redaction"))
     ),
     "test-chart": Tier(5, (), ("tests/chart",)),
+    "test-consume": Tier(
+        8,
+        (),
+        tuple(
+            f"tests/consume/test_{one}.py"
+            for one in ("replay", "python", "partitions", "kcat", "evolution", "asyncapi")
+        ),
+    ),
     "bench-quick": Tier(3, ("python -m bench.quick", "python -m bench.instructions"), ()),
 }
 
