@@ -43,10 +43,9 @@ TIERS = {
     "test-sim": Tier(4, ("python -m tests.sim --seeds 10000 --minutes 3.3 --jobs 2",), ()),
     "test-accept": Tier(7, (), ("tests/integration", "tests/acceptance")),
     "test-faults": Tier(10, (), ("tests/faults",)),
-    "test-operate": Tier(
-        6, (), tuple(f"tests/operate/test_{one}.py" for one in ("canary", "live", "load", "redaction"))
-    ),
+    "test-operate": Tier(6, (), ("tests/operate",)),
     "test-chart": Tier(5, (), ("tests/chart",)),
+    "test-cluster": Tier(5, (), ("tests/cluster",)),
     "test-consume": Tier(
         8,
         (),

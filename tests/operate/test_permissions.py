@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 
 from connector.adapters.admin import Admin, topics_of
 from connector.adapters.group import Group
@@ -316,13 +316,3 @@ def test_who_we_are():
     secure = config_of("p", {"properties": {"security.protocol": "SASL_SSL", "sasl.username": "me"}})
     assert principal_of(secure.kafka) == "User:me"
     assert "certificate" in principal_of(config_of("p", {"properties": {"security.protocol": "SSL"}}).kafka)
-
-
-def test_the_administrator_of_the_tests_is_needed(secured):
-    """Negative control: without the authorizer every other test here would prove nothing."""
-    user = secured.user()
-    client = AdminClient({"bootstrap.servers": secured.bootstrap, **secured.connection(user)})
-    # A new name and password take effect a moment later; the client then tries again by itself.
-    assert client.list_topics(timeout=60).brokers
-    with pytest.raises(KafkaException, match="authorization failed"):
-        client.create_topics([NewTopic(f"x{uuid.uuid4().hex}", 1, 1)]).popitem()[1].result(60)
