@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 ITEM: Final = Entry | GapOpened | GapClosed | Subscribed | Retired | Rejected
 _TABLES: Final = """
 create table if not exists entry (id integer primary key, crc integer not null, item blob not null);
-create table if not exists owner (one integer primary key check (one = 1), name text not null, epoch integer not null);
+create table if not exists owner (name text not null, epoch integer not null, primary key (name, epoch));
 """
 
 
 class Journal:
-    """Items in the order in which they happened, and the owner of the shard to which they apply.
+    """Items in the order in which they happened, and the owners of the shard whom they continue.
 
     It keeps no position: the offsets in Kafka say what of it is still to be published.
 
@@ -66,10 +66,10 @@ class Journal:
 
     # While the connector runs.
 
-    def begin(self, name: str, epoch: int) -> None:
-        """From now on items are recorded; they apply to the log as this owner's epoch left it."""
+    def begin(self, *owners: tuple[str, int]) -> None:
+        """From now on items are recorded; they continue what these owners, each a name and an epoch, published."""
         self.recording = True
-        self._write([("insert or replace into owner values (1, ?, ?)", [(name, epoch)])])
+        self._write([("delete from owner", [()]), ("insert or ignore into owner values (?, ?)", list(owners))])
 
     def end(self) -> None:
         """Everything is committed."""
@@ -110,11 +110,11 @@ class Journal:
 
     # After a restart.
 
-    def owner(self) -> tuple[str, int] | None:
-        """Name and epoch of the owner that the entries apply to; None if there are none."""
+    def owners(self) -> set[tuple[str, int]]:
+        """Whom the entries continue, by name and epoch; empty if there are none."""
         with self._lock:
-            row = self._file.execute("select name, epoch from owner where exists (select 1 from entry)").fetchone()
-        return None if row is None else (row[0].decode(errors="replace"), int(row[1]))
+            rows = self._file.execute("select name, epoch from owner where exists (select 1 from entry)").fetchall()
+        return {(name.decode(errors="replace"), int(epoch)) for name, epoch in rows}
 
     def items(self) -> Iterator[tuple[int, Any]]:
         """Every entry by its id, oldest first; None for a damaged one."""

@@ -45,8 +45,8 @@ class Journal(Store, Protocol):
 
     recording: bool
 
-    def begin(self, name: str, epoch: int) -> None:
-        """Record, for the log as this owner's epoch left it."""
+    def begin(self, *owners: tuple[str, int]) -> None:
+        """Record what continues the work of these owners."""
 
     def end(self) -> None:
         """Everything is committed."""
@@ -54,8 +54,8 @@ class Journal(Store, Protocol):
     def sync(self) -> None:
         """Wait for the disk."""
 
-    def owner(self) -> tuple[str, int] | None:
-        """Whose entries these are."""
+    def owners(self) -> set[tuple[str, int]]:
+        """Whom the entries continue."""
 
     def items(self) -> Iterator[tuple[int, Any]]:
         """Every entry by number."""

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from connector.domain.batcher import Batcher
-    from connector.domain.model import Series
+    from connector.domain.model import Record, Series
     from connector.domain.records import Recorder
+    from connector.domain.rows import Hints
     from connector.runtime.backoff import Backoff
     from connector.runtime.ports import Journal, Sink, Source
 
@@ -183,6 +184,7 @@ class Publisher:
         """
         self.paused = True
         self._ours.clear()
+        self._record()
 
     def resume(self) -> None:
         """The group gave the shard back: go on, unless somebody published meanwhile (`run` raises SinkFenced)."""
@@ -233,7 +235,7 @@ class Publisher:
             attempt = self._attempt(batch)
             try:
                 make = partial(self._recorder.transaction, batch, attempt, self._clock.wall_us())
-                seconds, counted = await self._sink.commit(make), True
+                seconds, counted = await self._commit(make), True
             except RecordRefused as error:
                 self._emit(Failed(self.shard, str(error), self._clock.wall_us()))
                 await self._recover(attempt, items)
@@ -249,6 +251,16 @@ class Publisher:
             else:
                 break
         self._committed(batch, taken, attempt, seconds, counted=counted)
+
+    async def _commit(self, make: Callable[[Hints], Iterable[Record]]) -> float:
+        """Commit, and meanwhile keep on disk what waits if that takes as long as a crash may cost."""
+        if self._journal is None:
+            return await self._sink.commit(make)
+        overdue = asyncio.get_running_loop().call_later(self._sync_interval, self._record)
+        try:
+            return await self._sink.commit(make)
+        finally:
+            overdue.cancel()
 
     def _narrow(self, items: tuple[Any, ...], message: str) -> tuple[Any, ...]:
         """Half of a batch in which one record is refused; alone, that record becomes a dead letter.
@@ -272,7 +284,7 @@ class Publisher:
             raise SinkRejected(remedy) from None
         if self._journal is not None and self._journal.recording:
             self._journal.end()
-            self._journal.begin(self._log.owner, self._log.owner_epoch)
+            self._begin(self._journal)
             ledger.queue.record()
         return self._batcher.take(ledger.queue)
 
@@ -326,7 +338,8 @@ class Publisher:
 
     def _restore(self, journal: Journal, progress: Progress, reason: str) -> str:
         """Take up what an earlier process of this replica left, unless another owner followed it."""
-        if journal.owner() != (progress.shard.owner, progress.shard.owner_epoch):
+        shard = progress.shard
+        if (shard.owner, shard.owner_epoch) not in journal.owners():
             journal.clear()
             return reason
         numbers: list[int] = []
@@ -348,18 +361,22 @@ class Publisher:
         return "journal" if len(counts) != sum(counts) else reason
 
     def _record(self) -> None:
-        """Kafka is away: from now on what waits is kept on disk too."""
+        """Kafka is away or slow: from now on what waits is kept on disk too."""
         journal = self._journal
         if journal is None or journal.recording:
             return
-        journal.begin(self._log.owner, self._log.owner_epoch)
+        self._begin(journal)
         self.ledger.queue.record()
         self._syncing = asyncio.create_task(self._sync(journal), name=f"journal-{self.shard}")
 
+    def _begin(self, journal: Journal) -> None:
+        """The entries continue the log as it is, and as the transaction leaves it whose end is not known yet."""
+        journal.begin((self._log.owner, self._log.owner_epoch), (self._owner, self._owner_epoch))
+
     def _settle(self, journal: Journal) -> None:
-        """Go on recording until everything is committed; the entries apply to the newest owner epoch of the log."""
+        """Go on recording until everything is committed."""
         if self.ledger.queue:
-            journal.begin(self._log.owner, self._log.owner_epoch)
+            self._begin(journal)
             return
         if self._syncing is not None:
             self._syncing.cancel()
@@ -410,6 +427,8 @@ class Publisher:
                 self._owner_epoch = max(self._owner_epoch, progress.shard.owner_epoch) + 1
                 self._reset_counts()
                 self._progress = progress
+                if self._journal is not None and self._journal.recording:
+                    self._begin(self._journal)
                 return progress
 
     # Counters, conserved: received = records + suppressed + dead letters + dropped + waiting.

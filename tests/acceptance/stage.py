@@ -67,17 +67,6 @@ class Journal(NamedTuple):
         return [line for line in self.frames if line["kind"] == kind]
 
 
-def wait_until(condition, seconds=60.0, what="condition"):
-    """Poll until the condition gives something true."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s: {what}")
-
-
 @dataclass
 class Stage:
     """One account with its own topic prefix, so that many stages share a broker."""

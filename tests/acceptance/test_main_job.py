@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from stage import wait_until
 from truth import check_gaps, check_heartbeats, check_latest, check_offsets, check_sequences, check_values, undeclared
+from waiting import wait_until
 
 BROKEN = Path(__file__).parent / "broken"
 

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from stage import wait_until
 from truth import check_gaps, check_heartbeats, check_latest, check_offsets, check_sequences, check_values
+from waiting import wait_until
 
 SERIES_OF_ONE = 18
 """Every metric, in both windows where it has windows."""

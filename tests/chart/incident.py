@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from chart.render import MINIMAL, engine, one, values_of
-from stage import COMMAND, wait_until
+from stage import COMMAND
+from waiting import wait_until
 
 from connector.local.process import HOST, Process, free_port
 

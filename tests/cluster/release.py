@@ -14,7 +14,8 @@ from faults.audit import Audit
 
 if TYPE_CHECKING:
     from pathlib import Path
-from stage import Stage, merge, wait_until
+from stage import Stage, merge
+from waiting import wait_until
 
 RATE = 200.0
 """Frames a second, of one update each."""

@@ -14,7 +14,7 @@ import yaml
 from cluster.journal import deliveries
 from cluster.plane import ApiError
 from cluster.release import HTTP_TOKEN, Release, metric, metrics
-from stage import wait_until
+from waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -111,6 +111,14 @@ class Cluster:
 
     # Brokers.
 
+    def outage(self, seconds: float) -> None:
+        """Kill all brokers, and start them again so much later."""
+        for broker in self.kafka.brokers:
+            broker.kill()
+        time.sleep(seconds)
+        for broker in self.kafka.brokers:
+            broker.start()
+
     def heal(self) -> None:
         """Every proxy honest, every broker up and in sync."""
         for proxy in self.proxies():

@@ -8,8 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from faults.pair import wait_until
 from faults.proxy import END_TXN
+from waiting import wait_until
 
 if TYPE_CHECKING:
     import random

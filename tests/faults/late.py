@@ -11,8 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from confluent_kafka.admin import AdminClient
-from faults.pair import wait_until
 from faults.proxy import ADD_PARTITIONS, END_TXN, PRODUCE
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from faults.pair import Pair

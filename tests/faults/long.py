@@ -122,14 +122,9 @@ def terminated(run: Run, runs: int) -> None:
 
 def outage(seconds: float) -> Callable[[Run, int], None]:
     def block(run: Run, runs: int) -> None:
-        brokers = run.pair.cluster.kafka.brokers
         for _ in range(runs):
             run.fault()
-            for broker in brokers:
-                broker.kill()
-            time.sleep(seconds)
-            for broker in brokers:
-                broker.start()
+            run.pair.cluster.outage(seconds)
             run.recovered()
             run.pair.cluster.wait_in_sync()
 

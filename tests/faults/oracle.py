@@ -272,8 +272,12 @@ def steps(metrics: list[Message], gaps: list[Message]) -> list[str]:
 def holes(heartbeats: list[Message], offsets: list[Message]) -> list[str]:
     """Batches and heartbeats are numbered without holes, `complete_through` never falls, the counters balance."""
     findings = []
-    batches = [one.value["batch_id"] for one in offsets if one.value["series"] == "#shard"]
-    findings += [f"batch {a} then {b}" for a, b in itertools.pairwise(batches) if b != a + 1]
+    shards: dict[int, list[int]] = defaultdict(list)
+    for one in offsets:
+        if one.value["series"] == "#shard":
+            shards[one.partition].append(one.value["batch_id"])
+    for batches in shards.values():
+        findings += [f"batch {a} then {b}" for a, b in itertools.pairwise(batches) if b != a + 1]
     partitions: dict[int, list[Message]] = defaultdict(list)
     for one in heartbeats:
         partitions[one.partition].append(one)

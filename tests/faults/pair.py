@@ -23,10 +23,9 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from faults.audit import Audit, uncommitted
 from faults.cluster import REPLICAS
+from waiting import HANG, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from faults.cluster import Cluster
 
 COMMAND = [sys.executable, "-m", "connector"]
@@ -34,19 +33,6 @@ BUILDS = Path(__file__).parent / "builds"
 COUNTERS = ("chats.incoming_chats||", "chats.missed_chats|30|", "agents.agents_online||")
 QUIET = ("chats.assigned_chats||",)
 TOGGLES = ("chats.active_chats||", "chats.satisfaction_good|60|", "agents.agents_away||")
-HANG = 120.0
-"""Seconds after which something that takes 12 at most is given up."""
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = HANG, what: str = "condition") -> Any:
-    """Poll until the condition gives something true."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds:.0f} s: {what}")
 
 
 class Source:

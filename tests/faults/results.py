@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from faults.oracle import Verdict, judge
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,8 +68,6 @@ class Run:
 
     def recovered(self, *, owner: str | None = None, taken_over: bool = False, more: int = 30) -> None:
         """Updates flow again, from ``owner`` if one is named, in a new owner epoch if it was taken over."""
-        from faults.pair import wait_until
-
         if owner is not None:
             what = f"{owner} to publish: {self.pair.log(owner)[-3000:]}"
             wait_until(lambda: self.pair.audit.owner() == owner, what=what)

@@ -8,8 +8,8 @@ import time
 import pytest
 from confluent_kafka import Producer
 from faults.late import late_end_of_transaction
-from faults.pair import wait_until
 from faults.proxy import END_TXN
+from waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1200)]
 
@@ -44,13 +44,8 @@ def test_brokers_are_restarted_one_after_the_other(run):
 
 def test_all_brokers_are_down(run):
     """all brokers down for 20 s"""
-    brokers = run.pair.cluster.kafka.brokers
     run.fault()
-    for broker in brokers:
-        broker.kill()
-    time.sleep(OUTAGE)
-    for broker in brokers:
-        broker.start()
+    run.pair.cluster.outage(OUTAGE)
     run.recovered()
     run.pair.cluster.wait_in_sync()
     assert run.judge(known=run.pair.known).faults == []
@@ -62,13 +57,8 @@ def test_a_lone_owner_keeps_what_it_receives_while_all_brokers_are_down(make_pai
     pair.start("first")
     pair.wait_for_commits()
     run = make_run(pair, "all brokers down for 20 s, one replica")
-    brokers = pair.cluster.kafka.brokers
     run.fault()
-    for broker in brokers:
-        broker.kill()
-    time.sleep(OUTAGE)
-    for broker in brokers:
-        broker.start()
+    pair.cluster.outage(OUTAGE)
     run.recovered()
     pair.cluster.wait_in_sync()
     verdict = run.judge()

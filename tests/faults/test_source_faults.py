@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from faults.pair import wait_until
+from waiting import wait_until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(1200)]
 

@@ -36,18 +36,18 @@ def file(tmp_path):
 
 def test_every_kind_of_item_comes_back_as_it_was(file):
     journal = Journal(file)
-    journal.begin("me", 3)
+    journal.begin(("me", 3), ("me", 4))
     for item in ITEMS:
         journal.append(item)
     journal.close()
     again = Journal(file)
-    assert again.owner() == ("me", 3)
+    assert again.owners() == {("me", 3), ("me", 4)}
     assert [item for _, item in again.items()] == ITEMS
     assert again.load(1, 2) == ITEMS[1:3]
     again.release(3)
     assert again.load(0, 9) == ITEMS[3:]
     again.end()
-    assert again.owner() is None
+    assert again.owners() == set()
     again.close()
 
 
@@ -59,7 +59,7 @@ def test_only_its_owner_can_read_the_file(file):
 
 def test_a_damaged_entry_is_told_apart(file):
     journal = Journal(file)
-    journal.begin("me", 1)
+    journal.begin(("me", 1))
     for item in ITEMS:
         journal.append(item)
     journal.close()
@@ -82,9 +82,9 @@ def update(value, owner="me"):
     return Updated(SERIES, float(value), str(value), owner, value, 1_000_000 + value)
 
 
-async def crash_while_kafka_is_away(file, log, values, *, synced=True):
+async def crash_while_kafka_is_away(file, log, values, *, synced=True, away=("lost",)):
     """Publish one value, lose Kafka, receive the others, die without a word."""
-    sink = FlakySink(log, ["ok", "ok", "ok"], otherwise="lost")
+    sink = FlakySink(log, ["ok", "ok", "ok", *away[:-1]], otherwise=away[-1])
     one = publisher(sink, [], journal=Journal(file), sync_interval=0.005, memory=10)
     one._backoff._initial = one._backoff._maximum = 0.005
     await one.acquire([SERIES])
@@ -133,6 +133,28 @@ def test_what_the_disk_has_is_published_once_after_a_crash(file):
     assert [(row["reason"], row["last_sequence_before"]) for row in final] == [("restart", 59)]
     last = log.values("z.beats")[-1]
     assert last["values_received_total"] == last["records_total"] == 60 - before
+
+
+@pytest.mark.parametrize("away", [("hangs",), ("lands",), ("lost", "hangs"), ("lost", "lands")])
+def test_what_waits_for_a_commit_without_an_answer_is_on_disk(file, away):
+    log = Log()
+    asyncio.run(crash_while_kafka_is_away(file, log, range(2, 60), away=away))
+    asyncio.run(restart(file, log, [60]))
+    assert published(log) == [(value, value) for value in range(1, 61)]
+
+
+def test_a_shard_that_the_group_took_away_is_on_disk(file):
+    async def main():
+        one = publisher(FlakySink(Log()), [], journal=Journal(file), sync_interval=60)
+        await one.acquire([SERIES])
+        assert not one._journal.recording
+        one.pause()
+        one.admit(update(1))
+        one._syncing.cancel()
+        one._journal.sync()
+        return [item for _, item in one._journal.items() if isinstance(item, Entry)]
+
+    assert [entry.value for entry in asyncio.run(main())] == [1.0]
 
 
 def test_what_the_disk_does_not_have_is_inside_the_gap(file):
@@ -185,4 +207,4 @@ def test_with_the_journal_on_a_short_outage_loses_and_repeats_nothing(file):
 
     asyncio.run(main())
     assert published(log) == [(value, value) for value in range(1, 200)]
-    assert Journal(file).owner() is None
+    assert Journal(file).owners() == set()

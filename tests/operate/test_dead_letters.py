@@ -9,7 +9,8 @@ from collections import Counter
 
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
-from stage import read_topic, wait_until
+from stage import read_topic
+from waiting import wait_until
 
 from connector.protocol.verdicts import REASONS
 

@@ -6,8 +6,8 @@ import signal
 import time
 
 import pytest
-from stage import wait_until
 from truth import check_gaps, check_sequences, check_values
+from waiting import wait_until
 
 
 def followed(*departments):

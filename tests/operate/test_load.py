@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from stage import wait_until
 from truth import check_gaps, check_sequences, undeclared
+from waiting import wait_until
 
 RATE = 1000.0
 HANG = 20.0

@@ -53,7 +53,7 @@ class Log:
 
 
 class FlakySink:
-    """Commits, loses, or commits and then says that it does not know, as told by a list of outcomes."""
+    """Commits, loses, commits and then says that it does not know, or never answers, as told by outcomes."""
 
     def __init__(self, log, outcomes=(), otherwise="ok"):
         self.otherwise = otherwise
@@ -71,8 +71,10 @@ class FlakySink:
         outcome = self.outcomes.pop(0) if self.outcomes else self.otherwise
         records = list(make({}))
         await asyncio.sleep(0)
-        if outcome in ("ok", "late", "suspect"):
+        if outcome in ("ok", "late", "suspect", "lands"):
             self.log.records += records
+        if outcome in ("hangs", "lands"):
+            await asyncio.Event().wait()
         if outcome == "suspect":
             self.suspect = "slow"
         if outcome in ("late", "lost"):
