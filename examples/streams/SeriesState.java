@@ -6,11 +6,12 @@ import java.util.Properties;
 import java.util.concurrent.CountDownLatch;
 import org.apache.avro.Schema;
 import org.apache.avro.generic.GenericRecord;
-import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.serialization.Serde;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.common.serialization.Serializer;
 import org.apache.kafka.common.utils.Bytes;
+import org.apache.kafka.streams.CloseOptions;
+import org.apache.kafka.streams.CloseOptions.GroupMembershipOperation;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.KeyValue;
 import org.apache.kafka.streams.StreamsBuilder;
@@ -18,10 +19,10 @@ import org.apache.kafka.streams.StreamsConfig;
 import org.apache.kafka.streams.Topology;
 import org.apache.kafka.streams.kstream.Consumed;
 import org.apache.kafka.streams.kstream.Grouped;
-import org.apache.kafka.streams.kstream.Joined;
 import org.apache.kafka.streams.kstream.KStream;
 import org.apache.kafka.streams.kstream.KTable;
 import org.apache.kafka.streams.kstream.Materialized;
+import org.apache.kafka.streams.kstream.Named;
 import org.apache.kafka.streams.kstream.Produced;
 import org.apache.kafka.streams.kstream.Repartitioned;
 import org.apache.kafka.streams.state.KeyValueStore;
@@ -32,7 +33,7 @@ import org.apache.kafka.streams.state.KeyValueStore;
  * <ul>
  *   <li>{prefix}.series-state: the newest value of each series, with the newest gap of the series (gap.ended_at null:
  *       the value may be old). A retired series leaves by a tombstone.
- *   <li>{prefix}.metrics-with-gaps: every update once, with the gap that its epoch began with, if it was known by then.
+ *   <li>{prefix}.metrics-with-gaps: every update once, with the gap that its epoch began with; see WithGap.
  * </ul>
  *
  * <p>metrics and gaps are keyed by department, and a department has many series: both are re-keyed by account/series,
@@ -58,10 +59,15 @@ public final class SeriesState {
             ended.countDown();
           }
         });
-    Runtime.getRuntime().addShutdownHook(new Thread(() -> streams.close(Duration.ofSeconds(10))));
+    // Left without a word, the group would wait for its member for 45 s before the next start gets its partitions.
+    CloseOptions leaving = CloseOptions.groupMembershipOperation(GroupMembershipOperation.LEAVE_GROUP);
+    Runtime.getRuntime()
+        .addShutdownHook(new Thread(() -> streams.close(leaving.withTimeout(Duration.ofSeconds(10)))));
     streams.start();
     ended.await();
-    streams.close(Duration.ofSeconds(10));
+    if (streams.state() == KafkaStreams.State.ERROR) {
+      System.exit(1);
+    }
   }
 
   static Properties properties() {
@@ -72,8 +78,6 @@ public final class SeriesState {
     // Reads what is committed and commits what it writes together with its position.
     properties.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.EXACTLY_ONCE_V2);
     properties.put(StreamsConfig.consumerPrefix("auto.offset.reset"), "earliest");
-    // Waits so long for the other side of a join before it goes on by time.
-    properties.put(StreamsConfig.MAX_TASK_IDLE_MS_CONFIG, 1000L);
     return properties;
   }
 
@@ -82,24 +86,23 @@ public final class SeriesState {
     Consumed<String, GenericRecord> consumed = Consumed.with(Serdes.String(), avro);
     StreamsBuilder builder = new StreamsBuilder();
 
-    KTable<String, String> gaps =
-        builder.stream(PREFIX + ".gaps", consumed.withTimestampExtractor((record, before) -> startOf(record)))
-            .map((department, gap) -> pair(seriesOf(gap), json(gap)))
-            .repartition(Repartitioned.with(Serdes.String(), Serdes.String()).withName("gaps-by-series"))
-            .groupByKey(Grouped.with(Serdes.String(), Serdes.String()))
-            .reduce(SeriesState::newer, store("gaps"));
+    KStream<String, String> gaps = bySeries(builder.stream(PREFIX + ".gaps", consumed), "gaps-by-series");
+    KStream<String, String> updates = bySeries(builder.stream(PREFIX + ".metrics", consumed), "metrics-by-series");
 
-    builder.stream(PREFIX + ".metrics", consumed)
-        .map((department, update) -> pair(seriesOf(update), json(update)))
-        .repartition(Repartitioned.with(Serdes.String(), Serdes.String()).withName("metrics-by-series"))
-        .leftJoin(gaps, SeriesState::withGapOfEpoch, Joined.with(Serdes.String(), Serdes.String(), Serdes.String(), "with-gap"))
+    Duration grace = Duration.ofSeconds(Long.parseLong(setting("GRACE_SECONDS", "30")));
+    updates
+        .merge(gaps)
+        .process(WithGap.after(grace), Named.as("with-gap"))
         .to(PREFIX + ".metrics-with-gaps", Produced.with(Serdes.String(), Serdes.String()));
+
+    KTable<String, String> newestGaps =
+        gaps.groupByKey(Grouped.with(Serdes.String(), Serdes.String())).reduce(SeriesState::newer, store("gaps"));
 
     // latest is read as a stream of changes, so that a tombstone is a change as well.
     KStream<String, String> changes = builder.stream(PREFIX + ".latest", consumed).mapValues(SeriesState::json);
     changes
         .toTable(store("latest"))
-        .leftJoin(gaps, SeriesState::withGap, store("state"))
+        .leftJoin(newestGaps, SeriesState::withGap, store("state"))
         .toStream()
         .to(PREFIX + ".series-state", Produced.with(Serdes.String(), Serdes.String()));
     return builder.build();
@@ -111,13 +114,11 @@ public final class SeriesState {
         .withValueSerde(Serdes.String());
   }
 
-  /** A gap joins the updates behind it, so it counts from its start. */
-  static long startOf(ConsumerRecord<Object, Object> record) {
-    return (long) ((GenericRecord) record.value()).get("started_at");
-  }
-
-  static KeyValue<String, String> pair(String key, String value) {
-    return KeyValue.pair(key, value);
+  /** Re-keyed from department to account/series, as JSON. */
+  static KStream<String, String> bySeries(KStream<String, GenericRecord> byDepartment, String name) {
+    return byDepartment
+        .map((department, row) -> KeyValue.pair(seriesOf(row), json(row)))
+        .repartition(Repartitioned.with(Serdes.String(), Serdes.String()).withName(name));
   }
 
   static String seriesOf(GenericRecord value) {
@@ -133,11 +134,6 @@ public final class SeriesState {
     ObjectNode state = tree(value);
     state.set("gap", gap == null ? null : tree(gap));
     return state.toString();
-  }
-
-  static String withGapOfEpoch(String value, String gap) {
-    boolean same = gap != null && tree(gap).get("epoch_after").asLong() == tree(value).get("epoch").asLong();
-    return withGap(value, same ? gap : null);
   }
 
   static ObjectNode tree(String text) {
