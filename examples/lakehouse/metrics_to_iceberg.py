@@ -25,28 +25,15 @@ OUT = Path(os.environ.get("OUT", "/tmp/zendesk-chat")) / "lakehouse"
 POSITION = "kafka-position"
 ROWS_AT_ONCE = 10_000
 
-ROWS = pa.schema(
-    [
-        pa.field("event_id", pa.string(), nullable=False),
-        pa.field("account", pa.string(), nullable=False),
-        pa.field("family", pa.string(), nullable=False),
-        pa.field("metric", pa.string(), nullable=False),
-        pa.field("department_id", pa.int64()),
-        pa.field("window_minutes", pa.int32()),
-        pa.field("value", pa.float64()),
-        pa.field("value_raw", pa.string()),
-        pa.field("unit", pa.string(), nullable=False),
-        pa.field("origin", pa.string(), nullable=False),
-        pa.field("received_at", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("received_at_us", pa.int64()),
-        pa.field("series", pa.string(), nullable=False),
-        pa.field("sequence", pa.int64(), nullable=False),
-        pa.field("epoch", pa.int64(), nullable=False),
-        pa.field("session_id", pa.string(), nullable=False),
-        pa.field("frame", pa.int64(), nullable=False),
-        pa.field("batch_id", pa.int64(), nullable=False),
-    ]
-)
+TYPES = {
+    "string": pa.string(),
+    "boolean": pa.bool_(),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "double": pa.float64(),
+    "timestamp-millis": pa.timestamp("us", tz="UTC"),
+}
+"""Avro's types to those of the columns."""
 
 AVERAGES = """
     SELECT department_id, metric, window_minutes, count(*) AS updates, round(avg(value), 2) AS average
@@ -54,12 +41,29 @@ AVERAGES = """
 """
 
 
-def open_table() -> Table:
-    """The table, made at the first call."""
+def columns(registry: SchemaRegistryClient) -> pa.Schema:
+    """The columns of the newest registered version: those of all versions, since fields are only ever appended."""
+    schema = json.loads(registry.get_latest_version(f"{TOPIC}-value").schema.schema_str)
+    return pa.schema([column(field["name"], field["type"]) for field in schema["fields"]])
+
+
+def column(name: str, kind: object) -> pa.Field:
+    """One field: a plain type, or one that may be null."""
+    nullable = isinstance(kind, list)
+    plain = kind[1] if nullable else kind
+    word = plain.get("logicalType", plain["type"]) if isinstance(plain, dict) else plain
+    return pa.field(name, TYPES[word], nullable=nullable)
+
+
+def open_table(rows: pa.Schema) -> Table:
+    """The table, made at the first call; columns of a newer version are added."""
     OUT.mkdir(parents=True, exist_ok=True)
     catalog = SqlCatalog("zendesk", uri=f"sqlite:///{OUT}/catalog.db", warehouse=f"file://{OUT}")
     catalog.create_namespace_if_not_exists("chat")
-    return catalog.create_table_if_not_exists("chat.metrics", schema=ROWS)
+    table = catalog.create_table_if_not_exists("chat.metrics", schema=rows)
+    with table.update_schema() as update:
+        update.union_by_name(rows)
+    return table
 
 
 def position_of(table: Table) -> dict[int, int]:
@@ -71,13 +75,13 @@ def position_of(table: Table) -> dict[int, int]:
 
 
 def append(table: Table, rows: list[dict], position: dict[int, int]) -> None:
-    """One snapshot: rows and position together, or neither."""
-    table.append(pa.Table.from_pylist(rows, schema=ROWS), snapshot_properties={POSITION: json.dumps(position)})
+    """One snapshot: rows and position together, or neither. A row of an earlier version has null in later columns."""
+    content = pa.Table.from_pylist(rows, schema=table.schema().as_arrow())
+    table.append(content, snapshot_properties={POSITION: json.dumps(position)})
 
 
-def copy(table: Table) -> int:
+def copy(table: Table, registry: SchemaRegistryClient) -> int:
     """Copy what lies behind the table's position up to the end of the topic; the number of rows."""
-    registry = SchemaRegistryClient({"url": REGISTRY})
     decode = AvroDeserializer(registry, conf={"subject.name.strategy": topic_subject_name_strategy})
     context = SerializationContext(TOPIC, MessageField.VALUE)
     # No group: the position lives in the table. The end of a partition is told behind commit markers too.
@@ -120,8 +124,9 @@ def copy(table: Table) -> int:
 def main() -> None:
     """Copy, then ask."""
     began = datetime.now(UTC)
-    table = open_table()
-    copied = copy(table)
+    registry = SchemaRegistryClient({"url": REGISTRY})
+    table = open_table(columns(registry))
+    copied = copy(table, registry)
     metrics = table.scan().to_arrow()
     print(f"{copied} rows copied in {(datetime.now(UTC) - began).total_seconds():.1f} s, {len(metrics)} in the table")
     with duckdb.connect() as database:
