@@ -17,7 +17,7 @@ PIP := pip install --quiet --disable-pip-version-check
 ENOUGH := import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")
 
 .DEFAULT_GOAL := test
-.PHONY: test $(TIERS) deps lint format chart fuzz kills faults-long lock demo audit ci-cold clean bench
+.PHONY: test $(TIERS) deps lint format chart fuzz kills faults-long consume-long lock demo audit ci-cold clean bench
 
 test:
 	@$(PYTHON) tests/run_tier.py all
@@ -31,6 +31,7 @@ deps: $(VENV)/.stamp
 	@$(BIN)/python -m connector.local || [ "$$CI" != true ]
 	@PYTHONPATH=tests $(BIN)/python -m chart.tools || [ "$$CI" != true ]
 	@PYTHONPATH=tests $(BIN)/python -m consume.parser || [ "$$CI" != true ]
+	@PYTHONPATH=tests $(BIN)/python -m consume.deps || [ "$$CI" != true ]
 	@PYTHONPATH=tests $(BIN)/python -m evolution.avro || [ "$$CI" != true ]
 
 $(VENV)/.stamp: requirements-dev.lock pyproject.toml
@@ -57,7 +58,7 @@ lock:
 		pyproject.toml --extra demo --group dev -c requirements.lock -o requirements-dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 		--group bench -c requirements-dev.lock -o requirements-bench.lock
-	for input in examples/*/requirements.in tests/consume/spark-build.in; do \
+	for input in examples/*/*.in tests/consume/long/*.in; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 			$$input -o $${input%.in}.lock; done
 
@@ -90,6 +91,10 @@ bench: deps
 N ?= 200
 kills faults-long: deps
 	PYTHONPATH=tests $(BIN)/python -m faults.long $(if $(filter kills,$@),kills --runs $(N),$(or $(FAULT),all))
+
+# Readers beyond the tier: PyFlink, Iceberg through Spark, long silences, stalls, registry faults of every engine.
+consume-long: deps
+	$(BIN)/pytest -q -s tests/consume/long
 
 # Hashes and an SBOM always; known vulnerabilities where an advisory service answers.
 $(AUDIT_VENV)/.stamp: tests/audit/requirements.lock

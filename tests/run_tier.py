@@ -51,7 +51,18 @@ TIERS = {
         (),
         tuple(
             f"tests/consume/test_{one}.py"
-            for one in ("replay", "python", "partitions", "kcat", "evolution", "asyncapi")
+            # What must not run beside an engine comes before them; what comes after them runs beside the last.
+            for one in (
+                "replay",
+                "python",
+                "partitions",
+                "kcat",
+                "engines",
+                "evolution",
+                "asyncapi",
+                "readmes",
+                "watermarks",
+            )
         ),
     ),
     "bench-quick": Tier(3, ("python -m bench.quick", "python -m bench.instructions"), ()),

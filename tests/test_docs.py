@@ -23,6 +23,7 @@ PAGES = [
     ROOT / "schemas" / "README.md",
     ROOT / "samples" / "README.md",
     ROOT / "examples" / "README.md",
+    *sorted((ROOT / "examples").glob("*/README.md")),
 ]
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(#[^)]*)?\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -1,82 +1,97 @@
 """Where the readers' programs are, fetched at the first call: `python -m consume.deps` (with tests/ on the path).
 
-Jars through Maven, Python through pip with hashes, into the cache of connector.local, filled aside and renamed.
-Downloads: Flink 164 MB, PySpark 456 MB and its jars 10 MB, Kafka Streams 98 MB, PyIceberg with DuckDB 100 MB.
+What is run is what the examples' pages say under "Build"; it is kept in the cache of connector.local, filled aside and
+renamed. The sizes are in docs/consumers.md.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+from consume.readme import EXAMPLES, lines
 
 from connector.errors import LocalError
 from connector.local import maven
 
-HERE = Path(__file__).parent
-EXAMPLES = HERE.parents[1] / "examples"
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
-def jars(engine: str) -> Path:
+def libs(engine: str) -> Path:
     """The folder with the jars of examples/{engine}/pom.xml."""
     pom = EXAMPLES / engine / "pom.xml"
-    return maven._cached(f"{engine}-jars", pom.read_bytes(), lambda folder: _copy_jars(pom, folder))
+    command = build(engine, "mvn")
+    known = pom.read_bytes() + command.encode()
+    return maven._cached(f"{engine}-libs", known, lambda folder: _copy_jars(pom, command, folder)) / "libs"
 
 
 def classes(engine: str) -> Path:
     """The folder with the compiled classes of examples/{engine}/*.java."""
     sources = sorted((EXAMPLES / engine).glob("*.java"))
-    return maven._cached(
-        f"{engine}-classes",
-        (EXAMPLES / engine / "pom.xml").read_bytes() + b"".join(source.read_bytes() for source in sources),
-        lambda folder: _compile(sources, f"{jars(engine)}/*", folder),
-    )
+    command = build(engine, "javac")
+    known = b"".join(path.read_bytes() for path in (EXAMPLES / engine / "pom.xml", *sources)) + command.encode()
+    fill = lambda folder: _compile(engine, sources, command, folder)  # noqa: E731
+    return maven._cached(f"{engine}-java", known, fill) / "classes"
 
 
 def python(engine: str) -> Path:
     """The interpreter of the virtual environment of examples/{engine}/requirements.lock."""
     lock = EXAMPLES / engine / "requirements.lock"
-    first = HERE / f"{engine}-build.lock"
+    first = EXAMPLES / engine / "build.lock"
     known = lock.read_bytes() + (first.read_bytes() if first.exists() else b"") + sys.version.encode()
-    return maven._cached(f"{engine}-venv", known, lambda folder: _install(folder, first, lock)) / "bin" / "python"
+    return maven._cached(f"{engine}-venv", known, lambda folder: _install(engine, folder, first)) / "bin" / "python"
 
 
-def _copy_jars(pom, folder):
-    _run("mvn", "--quiet", "--batch-mode", "-Dstyle.color=never", "--file", pom, "dependency:copy-dependencies",
-         "-DincludeScope=runtime", f"-DoutputDirectory={folder}")  # fmt: skip
+def build(engine: str, program: str) -> str:
+    """The command of the page that begins with this program."""
+    (found,) = [line for line in lines(engine, "Build") if line.split()[0] == program]
+    return found
 
 
-def _compile(sources, path, folder):
-    _run("javac", "-cp", path, "-d", folder, *sources)
+def _copy_jars(pom, command, folder):
+    shutil.copy(pom, folder)
+    _run(command, folder)
 
 
-def _install(folder, first, lock):
-    _run(sys.executable, "-m", "venv", folder)
-    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-           "--no-cache-dir", "--require-hashes"]  # fmt: skip
-    # What a source distribution is built with is locked, too.
-    isolation = []
+def _compile(engine, sources, command, folder):
+    for source in sources:
+        shutil.copy(source, folder)
+    (folder / "libs").symlink_to(libs(engine))
+    _run(command, folder)
+
+
+def _install(engine, folder, first):
+    _run(f"{sys.executable} -m venv {folder}", folder)
+    pip = "python -m pip install --quiet --disable-pip-version-check --no-cache-dir --require-hashes"
     if first.exists():
-        _run(*pip, "-r", first)
-        isolation = ["--no-build-isolation"]
-    _run(*pip, *isolation, "-r", lock)
+        # What a source distribution is built with is locked, too; the page's own command then finds all installed.
+        _run(f"{pip} -r {first}", EXAMPLES / engine, folder)
+        _run(f"{pip} --no-build-isolation -r requirements.lock", EXAMPLES / engine, folder)
+    _run(build(engine, "python"), EXAMPLES / engine, folder)
 
 
-def _run(*command):
-    try:
-        maven._run([maven.program(str(command[0])), *map(str, command[1:])])
-    except LocalError as error:
-        raise LocalError(f"{error} (javac: openjdk-17-jdk-headless)") from None
+def _run(command, folder, venv=None):
+    path = os.environ["PATH"] if venv is None else f"{venv / 'bin'}:{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path}
+    done = subprocess.run(["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip().splitlines()
+        reason = next((line for line in said if "ERROR" in line), said[-1] if said else "no output")
+        raise LocalError(f"{command}: {reason}; {maven.REMEDY} (javac: openjdk-17-jdk-headless)")
 
 
 def main() -> int:
     """Print where everything is; otherwise the reason, with the exit code of a LocalError."""
     try:
-        print(classes("flink"), jars("spark"), classes("streams"), sep="\n")
+        print(libs("flink"), classes("flink"), libs("streams"), classes("streams"), libs("spark"), sep="\n")
         print(python("spark"), python("lakehouse"), sep="\n")
-    except (LocalError, subprocess.SubprocessError) as error:
+    except LocalError as error:
         print(error, file=sys.stderr)
-        return error.exit_code if isinstance(error, LocalError) else 1
+        return error.exit_code
     return 0
 
 

@@ -1,7 +1,8 @@
 """Rows of MetricUpdate as one canonical text, so that readers in any language can be compared by digest.
 
 A row is one JSON object a line: the fields of version 1 in the order of the schema, no spaces, ASCII; times are
-milliseconds since the epoch, numbers of `value` are doubles (``3.0``). Fields of later versions are left out. The
+milliseconds since the epoch, numbers of `value` are doubles (``3.0``). Fields of later versions are left out unless
+they are asked for; a record of an earlier version has null there. The
 digest is the SHA-256 of the sorted lines, each ended by a newline: of samples/expected.*.jsonl, uncompressed.
 
 As a command: ``python tests/consume/digest.py FILE`` prints the digest and the number of rows of a file with one JSON
@@ -45,20 +46,24 @@ TYPES = {
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def canonical(row: Mapping[str, Any]) -> str:
-    """One row as text. ``row`` has every field; times are milliseconds, datetimes (UTC if naive) or ISO 8601 texts."""
+def canonical(row: Mapping[str, Any], later: tuple[str, ...] = ()) -> str:
+    """One row as text. ``row`` has every field; times are milliseconds, datetimes (UTC if naive) or ISO 8601 texts.
+
+    ``later``: texts of later versions, which the rows of earlier ones may lack.
+    """
     fields = {name: _field(name, kind, row[name]) for name, kind in TYPES.items()}
+    fields |= {name: _field(name, str, row.get(name)) for name in later}
     return json.dumps(fields, separators=(",", ":"), allow_nan=False)
 
 
-def lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+def lines(rows: Iterable[Mapping[str, Any]], later: tuple[str, ...] = ()) -> list[str]:
     """All rows as text, sorted."""
-    return sorted(map(canonical, rows))
+    return sorted(canonical(row, later) for row in rows)
 
 
-def digest(rows: Iterable[Mapping[str, Any]]) -> str:
+def digest(rows: Iterable[Mapping[str, Any]], later: tuple[str, ...] = ()) -> str:
     """The SHA-256 of all rows, hex."""
-    return hashlib.sha256("".join(f"{line}\n" for line in lines(rows)).encode()).hexdigest()
+    return hashlib.sha256("".join(f"{line}\n" for line in lines(rows, later)).encode()).hexdigest()
 
 
 def read(path: str) -> Iterator[dict[str, Any]]:

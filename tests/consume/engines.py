@@ -1,38 +1,77 @@
-"""Runs the examples of the engines as they stand, one after another, and gives back what they read."""
+"""Runs the examples of the engines by the commands of their pages, and gives back what they read."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import threading
 import time
 from collections import defaultdict
+from pathlib import Path
 
 from consume import deps
-from consume.deps import EXAMPLES
+from consume.readme import EXAMPLES, lines
 
 from connector.local import maven
 
 JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:ActiveProcessorCount=2")
-# What Flink's own scripts open for Java 17.
-OPENS = tuple(f"--add-opens=java.base/java.{package}=ALL-UNNAMED" for package in ("lang", "util", "time"))
 QUIET = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
-LIMIT = 240
+LIMIT = 300
 """Seconds until an engine counts as hanging; a multiple of what it needs."""
+SEVERAL = Path(__file__).parent / "programs" / "several.py"
+PARQUET = Path(__file__).parent / "programs" / "parquet.py"
+TABLE = Path(__file__).parent / "programs" / "table.py"
+FLINK_TIMED, FLINK_BOUNDED = lines("flink", "Run")
+(SPARK,) = lines("spark", "Run")
+(LAKEHOUSE,) = lines("lakehouse", "Run")
+STREAMS_DESCRIBE, STREAMS = lines("streams", "Run")
+TAIL, READER, WALLBOARD = lines("python", "Run")
+(KCAT,) = lines("kcat", "Run")
 
 
 def environment(golden, folder, **settings):
     return {**os.environ, **golden.environment, "OUT": str(folder), **settings}
 
 
-def finish(command, env):
-    """Run a program to its end; its output."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=LIMIT)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    return done.stdout
+def java_environment(golden, folder, **settings):
+    return environment(golden, folder, JDK_JAVA_OPTIONS=" ".join((*JVM, QUIET)), **settings)
+
+
+def python_environment(engine, golden, folder, **settings):
+    path = f"{deps.python(engine).parent}:{os.environ['PATH']}"
+    return environment(golden, folder, PATH=path, SPARK_LOCAL_IP="127.0.0.1", **settings)
+
+
+def place(engine, folder):
+    """A copy of the example in which its page's commands of "Build" were run."""
+    there = folder / f"example-{engine}"
+    shutil.copytree(EXAMPLES / engine, there, ignore=shutil.ignore_patterns("__pycache__"))
+    if (there / "pom.xml").exists():
+        (there / "libs").symlink_to(deps.libs(engine))
+    if list(there.glob("*.java")):
+        (there / "classes").symlink_to(deps.classes(engine))
+    return there
+
+
+def finish(command, env, cwd=None):
+    """Run a command line to its end; its output."""
+    # A group of its own: a shell that is killed leaves its program behind.
+    process = subprocess.Popen(
+        ["bash", "-c", command], cwd=cwd, env=env, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        printed, errors = process.communicate(timeout=LIMIT)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, (printed + errors)[-4000:]
+    return printed
 
 
 def json_lines(paths):
@@ -55,23 +94,45 @@ def console(golden, topic):
     return values
 
 
-def flink_command(*files):
-    path = f"{deps.classes('flink')}:{deps.jars('flink')}/*"
-    return [maven.java(), "-Xmx1g", *JVM, *OPENS, QUIET, "-cp", path, "RunSql", *map(str, files)]
+def flink(golden, folder, *files):
+    """Run the page's bounded command, and more files of SQL in the same process.
 
-
-def flink(golden, folder, *files, **settings):
-    """Run files of SQL to the end of the topics. Rows of the folder that they wrote, and of their SELECTs by view."""
-    env = environment(golden, folder, BOUNDED="latest-offset", **settings)
-    printed = finish(flink_command(*(EXAMPLES / "flink" / name for name in files)), env)
-    rows = json_lines(path for path in sorted(folder.glob("rows/*")) if not path.name.startswith("."))
+    Gives the rows that each INSERT wrote, by folder below OUT, and the changes of each SELECT, by view.
+    """
+    more = " ".join(str(file) for file in files)
+    printed = finish(f"{FLINK_BOUNDED} {more}", java_environment(golden, folder), place("flink", folder))
+    rows = {
+        there.name: json_lines(path for path in sorted(there.iterdir()) if not path.name.startswith("."))
+        for there in folder.iterdir()
+        if there.name.startswith("rows")
+    }
     return rows, views(printed.splitlines())
 
 
-def views(lines):
+def rows_sql(name, golden, *, column=None, isolation="read_committed"):
+    """The example's tables and rows once more, as SQL: in a database of its own, below OUT/rows-{name}.
+
+    ``column``: a text that a later version appended.
+    """
+    tables = (EXAMPLES / "flink" / "tables.sql").read_text()
+    table = re.search(r"CREATE TABLE metrics \(.*?\n\);\n", tables, re.DOTALL).group()
+    rows = (EXAMPLES / "flink" / "rows.sql").read_text().replace("/rows'", f"/rows-{name}'")
+    if column:
+        table = table.replace("  batch_id BIGINT NOT NULL,\n", f"  batch_id BIGINT NOT NULL,\n  {column} STRING,\n")
+        rows = rows.replace("  batch_id BIGINT\n", f"  batch_id BIGINT,\n  {column} STRING\n")
+        rows = rows.replace("frame, batch_id\n", f"frame, batch_id, {column}\n")
+        assert (table + rows).count(column) == 3
+    text = f"CREATE DATABASE `{name}`;\nUSE `{name}`;\n{table}\n{rows}"
+    settings = {**golden.environment, "ISOLATION": isolation, "BOUNDED": "latest-offset"}
+    for variable, value in settings.items():
+        text = re.sub(rf"\$\{{{variable}(:-[^}}]*)?\}}", value, text)
+    return text
+
+
+def views(printed):
     """What SELECTs printed: view -> [(kind of change, row)]."""
     found = defaultdict(list)
-    for line in lines:
+    for line in printed:
         row = json.loads(line)
         found[row.pop("view")].append((row.pop("op"), row))
     return found
@@ -88,79 +149,75 @@ def newest(changes, key="k"):
     return rows
 
 
-def spark(golden, folder, **settings):
-    """The rows that the job wrote as Parquet."""
-    jars = [str(jar) for jar in sorted(deps.jars("spark").glob("*.jar"))]
-    python = deps.python("spark")
-    env = environment(golden, folder, **settings) | {
-        "PYSPARK_PYTHON": str(python),
-        "SPARK_LOCAL_IP": "127.0.0.1",
-        "PYSPARK_SUBMIT_ARGS": f"--master local[2] --driver-memory 1g --conf spark.ui.enabled=false "
-        f"--jars {','.join(jars)} pyspark-shell",
-    }
-    finish([str(python), str(EXAMPLES / "spark" / "metrics_to_parquet.py")], env)
-    return parquet(folder / "metrics"), parquet(folder / "averages") if (folder / "averages").exists() else []
+def spark(folder, *runs):
+    """Run the page's command, with the job of several prefixes in one session; the Parquet of each, by name.
+
+    ``runs``: (name, golden, more environment).
+    """
+    questions = [{**golden.environment, "OUT": str(folder / name), **more} for name, golden, more in runs]
+    command = SPARK.replace("metrics_to_parquet.py", f"{SEVERAL} '{json.dumps(questions)}'")
+    assert command != SPARK
+    there = place("spark", folder)
+    env = python_environment("spark", runs[0][1], folder, PYTHONPATH=str(there), JDK_JAVA_OPTIONS=" ".join(JVM))
+    finish(command, env, there)
+    return {name: parquet(folder / name) for name, _, _ in runs}
 
 
 def parquet(folder):
-    """Rows of Parquet files, read by the lakehouse's Python."""
-    program = (
-        "import json, sys, pyarrow.parquet as parquet\n"
-        "for row in parquet.read_table(sys.argv[1]).to_pylist(): print(json.dumps(row, default=str))"
-    )
-    printed = finish([str(deps.python("lakehouse")), "-c", program, str(folder)], dict(os.environ))
-    return [json.loads(line) for line in printed.splitlines()]
+    """Rows of the folders metrics and, if it is there, averages, read by the lakehouse's Python."""
+    printed = finish(f"{deps.python('lakehouse')} {PARQUET} {folder}", dict(os.environ))
+    return json.loads(printed)
 
 
-def lakehouse(golden, folder):
-    """What the loader printed, and the rows of its table, by the Iceberg metadata alone."""
-    python = str(deps.python("lakehouse"))
-    printed = finish([python, str(EXAMPLES / "lakehouse" / "metrics_to_iceberg.py")], environment(golden, folder))
-    program = (
-        "import json, sys\n"
-        "from pyiceberg.catalog.sql import SqlCatalog\n"
-        "catalog = SqlCatalog('zendesk', uri=f'sqlite:///{sys.argv[1]}/catalog.db')\n"
-        "rows = catalog.load_table('chat.metrics').scan().to_arrow().to_pylist()\n"
-        "for row in rows: print(json.dumps(row, default=str))"
-    )
-    rows = finish([python, "-c", program, str(folder / "lakehouse")], dict(os.environ))
-    return printed, [json.loads(line) for line in rows.splitlines()]
+def lakehouse(golden, folder, times=1):
+    """Run the page's command: what it printed each time, and the rows of the table by its Iceberg metadata alone."""
+    env = python_environment("lakehouse", golden, folder)
+    printed = [finish(LAKEHOUSE, env, EXAMPLES / "lakehouse") for _ in range(times)]
+    return printed, table(folder / "lakehouse")
+
+
+def table(where):
+    """Rows of an Iceberg table, by its catalog's folder or its metadata file."""
+    return json.loads(finish(f"{deps.python('lakehouse')} {TABLE} {where}", dict(os.environ)))
 
 
 @contextlib.contextmanager
-def running(command, env):
-    """A program that runs until the block ends, then gets SIGTERM. Gives a list that its lines are added to."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
-    lines, errors = [], []
+def running(command, env, cwd):
+    """A command line that runs until the block ends, then gets SIGTERM. Gives a list that its lines are added to."""
+    process = subprocess.Popen(
+        ["bash", "-c", command], cwd=cwd, env=env, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    printed, errors = [], []
     threads = [
-        threading.Thread(target=collect, args=(process.stdout, lines)),
+        threading.Thread(target=collect, args=(process.stdout, printed)),
         threading.Thread(target=collect, args=(process.stderr, errors)),
     ]
     for thread in threads:
         thread.start()
     try:
-        yield lines
+        yield printed
         assert process.poll() is None, f"ended with {process.returncode}: {''.join(errors)[-4000:]}"
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        end(process)
         for thread in threads:
             thread.join()
         process.stdout.close()
         process.stderr.close()
 
 
-def collect(stream, lines):
-    lines.extend(iter(stream.readline, ""))
+def end(process):
+    """SIGTERM to all of the command's processes, in the end SIGKILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(30)
+            return
 
 
-def streams_command(*arguments):
-    path = f"{deps.classes('streams')}:{deps.jars('streams')}/*"
-    return [maven.java(), "-Xmx512m", *JVM, QUIET, "-cp", path, "SeriesState", *arguments]
+def collect(stream, found):
+    found.extend(iter(stream.readline, ""))
 
 
 def wait_until(condition, what, seconds=LIMIT):

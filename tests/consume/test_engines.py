@@ -1,92 +1,40 @@
 """One golden set, six readers, the same rows: Python's own is in test_python.py, the other five are here.
 
-They run one after another on a copy whose `latest` is compacted, so that the three views of it can be compared too.
+Each engine starts once and answers all that is asked of it: the golden rows, with the field of version 2 where it knows
+it; its view of a compacted `latest`; and what it sees of topics whose owner was killed.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
-import time
-import uuid
-from pathlib import Path
-
-import fastavro
 import pytest
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
-from consume import digest, engines
-from consume.conftest import SAMPLES, load
+from consume import digest, engines, streams
+from consume.arrivals import decoded, recorded
+from consume.compaction import ROLL
 from consume.reading import read
+from consume.streams import EARLY, LATE, ORPHAN, retired
 
-PARTITIONS = 4
-STILL_OPEN = "acme/agents.agents_invisible||36000012345685"
+LATER = ("department_name",)
+"""What version 2 of MetricUpdate appended."""
 
 
-def report(reader, rows, began):
-    print(f"{reader}: {len(rows)} rows in {time.monotonic() - began:.1f} s")
+def report(reader, rows, seconds):
+    print(f"{reader}: {len(rows)} rows in {seconds:.1f} s")
     return {"rows": len(rows), "digest": digest.digest(rows)}
 
 
 @pytest.fixture(scope="module")
-def compacted(kafka_bootstrap, registry_url):
-    """The recorded hour; the broker has compacted `latest`."""
-    golden = load(kafka_bootstrap, registry_url, f"compacted{uuid.uuid4().hex[:8]}")
-    compact(golden.kafka, f"{golden.prefix}.latest")
-    return golden
-
-
-def compact(kafka, topic):
-    """Make the broker compact a topic now: a new segment, nothing spared, tombstones gone at once."""
-    admin = AdminClient({"bootstrap.servers": kafka})
-    alter(admin, ConfigResource.Type.BROKER, "1", {"log.cleaner.backoff.ms": "1000"})
-    settings = {"segment.ms": "1000", "min.cleanable.dirty.ratio": "0.001", "delete.retention.ms": "0"}
-    alter(admin, ConfigResource.Type.TOPIC, topic, settings)
-    time.sleep(1.1)
-    engines.wait_until(lambda: rolled(kafka, topic), f"{topic} is compacted", seconds=120)
-
-
-def alter(admin, kind, name, settings):
-    entries = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in settings.items()]
-    for future in admin.incremental_alter_configs([ConfigResource(kind, name, incremental_configs=entries)]).values():
-        future.result(20)
-
-
-def rolled(kafka, topic):
-    """The newest segment is never compacted, so tombstones of a key that nobody has make a new one."""
-    producer = Producer({"bootstrap.servers": kafka})
-    for partition in range(PARTITIONS):
-        producer.produce(topic, None, "acme/#roll", partition)
-    producer.flush(20)
-    time.sleep(1.1)
-    keys = [raw.key for raw in read(kafka, topic) if raw.key != b"acme/#roll"]
-    return len(keys) == len(set(keys))
-
-
-def retired():
-    last = {one["key"]: one["value"] for one in recorded("latest")}
-    return {key for key, value in last.items() if value is None}
-
-
-def decoded(golden, values):
-    """Framed values with the schemas of the recording, without any registry client."""
-    recording = json.loads((SAMPLES / "recording.json").read_text())
-    files = {one["id"]: one["file"] for one in recording["schemas"]}
-    parsed = {
-        golden.ids[number]: fastavro.parse_schema(json.loads((SAMPLES / file).read_text()), named_schemas={})
-        for number, file in files.items()
-    }
-    return [
-        fastavro.schemaless_reader(io.BytesIO(value[5:]), parsed[int.from_bytes(value[1:5], "big")], None)
-        for value in values
-    ]
+def with_later():
+    """The digest of the golden rows with the field of version 2; both versions are among them."""
+    lines = recorded("metrics")
+    assert {one["version"] for one in lines} == {1, 2}
+    assert len({one["json"].get("department_name") for one in lines}) > 3
+    return digest.digest((one["json"] for one in lines), LATER)
 
 
 def test_compacted_latest_holds_one_record_of_each_series(compacted):
-    raw = [one for one in read(compacted.kafka, f"{compacted.prefix}.latest") if one.key != b"acme/#roll"]
+    raw = [one for one in read(compacted.kafka, f"{compacted.prefix}.latest") if one.key != ROLL]
     rows = decoded(compacted, [one.value for one in raw if one.value is not None])
-    assert report("latest, compacted", rows, time.monotonic()) == compacted.expected["latest"]
+    assert report("latest, compacted", rows, 0) == compacted.expected["latest"]
     gone = {key.encode() for key in retired()}
     assert len(gone) > 10
     assert not gone & {one.key for one in raw if one.value is not None}
@@ -97,96 +45,34 @@ def test_before_compaction_latest_holds_more(golden):
     assert len(raw) > 10 * golden.expected["latest"]["rows"]
 
 
-def test_console_consumer(compacted):
-    began = time.monotonic()
-    values = engines.console(compacted, f"{compacted.prefix}.metrics")
-    assert report("console consumer", decoded(compacted, values), began) == compacted.expected["metrics"]
+def test_the_kill_left_records_that_nobody_may_see(death):
+    print(f"stall of a committed reader after kill -9, another owner started at once: {death.stall:.1f} s")
+    assert death.extras > 4, "more than the aborted ends that the test wrote itself"
 
 
-def test_kafka_streams(compacted, tmp_path):
-    outputs = {"metrics-with-gaps": "delete", "series-state": "compact"}
-    make_topics(compacted, outputs)
-    began = time.monotonic()
-    env = engines.environment(compacted, tmp_path)
-    expected = compacted.expected
-    with engines.running(engines.streams_command(), env):
-        engines.wait_until(lambda: len(values(compacted, "metrics-with-gaps")) >= expected["metrics"]["rows"], "rows")
-        rows = values(compacted, "metrics-with-gaps")
-        assert report("streams", rows, began) == expected["metrics"]
-        engines.wait_until(lambda: state_of(compacted) == expected["latest"], "the state of every series")
-        engines.wait_until(lambda: gaps_of(table(compacted)) == newest_gaps(), "the newest gap of every series")
-    check_gaps(rows)
-    assert [key for key, (_, ended) in newest_gaps().items() if ended is None] == [STILL_OPEN]
+def test_spark(spark, compacted, with_later):
+    found, seconds = spark
+    rows = found["golden"]["metrics"]
+    assert report("spark", rows, seconds) == compacted.expected["metrics"]
+    assert digest.digest(rows, LATER) == with_later
+    averages = found["golden"]["averages"]
+    assert averages
+    assert all(row["updates"] > 0 for row in averages)
 
 
-def recorded(topic):
-    with gzip.open(SAMPLES / "hour.jsonl.gz", "rt", encoding="utf-8") as file:
-        return [one for one in map(json.loads, file) if one["topic"] == topic]
+def test_spark_reads_what_was_committed_before_and_after_a_kill(spark, death):
+    found, _ = spark
+    assert digest.digest(found["committed"]["metrics"]) == digest.digest(death.rows)
+    assert len(found["uncommitted"]["metrics"]) == len(death.rows) + death.extras
 
 
-def check_gaps(rows):
-    """An update has the gap that its epoch began with, or none."""
-    gaps = {one["json"]["gap_id"] for one in recorded("gaps")}
-    joined = [row for row in rows if row["gap"] is not None]
-    known = [row for row in rows if f"{row['account']}/{row['series']}/{row['epoch']}" in gaps]
-    print(f"streams: {len(joined)} updates joined with their gap, of {len(known)}")
-    assert joined
-    for row in joined:
-        assert row["gap"]["gap_id"] == f"{row['account']}/{row['series']}/{row['epoch']}"
-
-
-def newest_gaps():
-    """Series to its newest gap, final where it ended, of the series that `latest` still has."""
-    found = {}
-    for one in recorded("gaps"):
-        found[f"{one['json']['account']}/{one['json']['series']}"] = (one["json"]["gap_id"], one["json"]["ended_at"])
-    return {key: gap for key, gap in found.items() if key not in retired()}
-
-
-def gaps_of(states):
-    return {key: (state["gap"]["gap_id"], state["gap"]["ended_at"]) for key, state in states.items() if state["gap"]}
-
-
-def make_topics(golden, names):
-    topics = [
-        NewTopic(f"{golden.prefix}.{name}", PARTITIONS, 1, config={"cleanup.policy": policy, "retention.ms": "-1"})
-        for name, policy in names.items()
-    ]
-    admin = AdminClient({"bootstrap.servers": golden.kafka})
-    for future in admin.create_topics(topics).values():
-        future.result(20)
-
-
-def values(golden, name):
-    return [json.loads(raw.value) for raw in read(golden.kafka, f"{golden.prefix}.{name}")]
-
-
-def table(golden):
-    """What a compacted topic of JSON says now."""
-    newest = {raw.key.decode(): raw.value for raw in read(golden.kafka, f"{golden.prefix}.series-state")}
-    return {key: json.loads(value) for key, value in newest.items() if value is not None}
-
-
-def state_of(golden):
-    rows = list(table(golden).values())
-    return {"rows": len(rows), "digest": digest.digest(rows)}
-
-
-def test_streams_describes_its_topology(compacted, tmp_path):
-    printed = engines.finish(engines.streams_command("--describe"), engines.environment(compacted, tmp_path))
-    assert "gaps-by-series-repartition" in printed
-    assert "metrics-by-series-repartition" in printed
-    readme = (Path(__file__).parents[2] / "examples" / "streams" / "topology.txt").read_text()
-    assert printed.replace(compacted.prefix, "zendesk.chat") == readme
-
-
-def test_flink(compacted, tmp_path):
-    began = time.monotonic()
-    rows, views = engines.flink(compacted, tmp_path, "tables.sql", "rows.sql", "latest.sql", "averages.sql")
-    assert report("flink", rows, began) == compacted.expected["metrics"]
+def test_flink(flink, compacted, with_later):
+    (rows, views), seconds = flink
+    assert report("flink", rows["rows"], seconds) == compacted.expected["metrics"]
+    assert digest.digest(rows["rows-second"], LATER) == with_later
     latest = list(engines.newest(views["latest"]).values())
-    assert report("flink, latest", latest, began) == compacted.expected["latest"]
-    check_averages(views["averages"], rows)
+    assert report("flink, latest", latest, seconds) == compacted.expected["latest"]
+    check_averages(views["averages"], rows["rows"])
 
 
 def check_averages(changes, rows):
@@ -197,19 +83,78 @@ def check_averages(changes, rows):
     assert any(row["average"] is not None for _, row in changes)
 
 
-def test_spark(compacted, tmp_path):
-    began = time.monotonic()
-    rows, averages = engines.spark(compacted, tmp_path)
-    assert report("spark", rows, began) == compacted.expected["metrics"]
-    assert averages
-    assert all(row["updates"] > 0 for row in averages)
+def test_flink_reads_what_was_committed_before_and_after_a_kill(flink, death):
+    (rows, _), _ = flink
+    assert digest.digest(rows["rows-committed"]) == digest.digest(death.rows)
+    assert len(rows["rows-uncommitted"]) == len(death.rows) + death.extras
 
 
-def test_pyiceberg(compacted, tmp_path):
-    began = time.monotonic()
-    printed, rows = engines.lakehouse(compacted, tmp_path)
-    assert report("pyiceberg", rows, began) == compacted.expected["metrics"]
-    assert "department_id" in printed
-    printed, again = engines.lakehouse(compacted, tmp_path)
-    assert printed.startswith("0 rows copied"), "a second call goes on where the table ends"
-    assert len(again) == len(rows)
+def test_kafka_streams(streamed, compacted, with_later):
+    rows = streams.of(streamed.rows, "acme")
+    assert report("streams", rows, streamed.seconds) == compacted.expected["metrics"]
+    assert digest.digest(rows, LATER) == with_later
+    state = list(streamed.state.values())
+    assert report("streams, latest", state, streamed.seconds) == compacted.expected["latest"]
+    assert streams.gaps_of(streamed.state) == streams.newest_gaps()
+    still_open = [key for key, (_, ended) in streams.newest_gaps().items() if ended is None]
+    assert still_open == ["acme/agents.agents_invisible||36000012345685"]
+
+
+@pytest.mark.parametrize("account", ["acme", LATE, EARLY])
+def test_every_update_has_the_gap_that_its_epoch_began_with(streamed, account):
+    rows = streams.of(streamed.rows, account)
+    assert len(rows) == len({(row["series"], row["sequence"]) for row in rows}) == len(recorded("metrics"))
+    for row in rows:
+        if row["epoch"] == 1:
+            assert row["gap"] is None
+        else:
+            gap = row["gap"]
+            assert (gap["account"], gap["series"], gap["epoch_after"]) == (account, row["series"], row["epoch"])
+            assert gap["ended_at"] is not None
+    print(f"streams, {account}: {sum(row['epoch'] > 1 for row in rows)} updates joined with their gap, all")
+
+
+def test_an_update_waits_for_its_gap_and_those_behind_it_wait_too(streamed):
+    """Negative control of the order of arrival: without gaps nothing behind the first epoch came."""
+    for rows in (streamed.held, streamed.orphans):
+        assert rows
+        assert {row["epoch"] for row in rows} == {1}
+    rows = streams.of(streamed.rows, LATE)
+    series = {}
+    for row in rows:
+        assert row["sequence"] == series.get(row["series"], row["sequence"] - 1) + 1
+        series[row["series"]] = row["sequence"]
+
+
+def test_a_gap_that_is_gone_holds_nothing_back_for_ever_not_even_over_a_restart(streamed):
+    rows = streams.of(streamed.rows, ORPHAN)
+    assert {row["epoch"] for row in rows} == {1, 2}
+    assert all(row["gap"] is None for row in rows)
+
+
+def test_streams_shows_its_topology(streamed, written):
+    printed = streamed.printed
+    assert "gaps-by-series-repartition" in printed
+    assert "metrics-by-series-repartition" in printed
+    shown = (engines.EXAMPLES / "streams" / "topology.txt").read_text()
+    assert printed.replace(written.prefix, "zendesk.chat") == shown
+
+
+def test_console_consumer(console, compacted, with_later):
+    values, seconds = console
+    rows = decoded(compacted, values)
+    assert report("console consumer", rows, seconds) == compacted.expected["metrics"]
+    assert digest.digest(rows, LATER) == with_later
+
+
+def test_pyiceberg(lakehouse, compacted, with_later):
+    (printed, rows), seconds = lakehouse
+    assert report("pyiceberg", rows, seconds) == compacted.expected["metrics"]
+    assert digest.digest(rows, LATER) == with_later
+    assert "department_id" in printed[0]
+    assert printed[1].startswith("0 rows copied"), "a second call goes on where the table ends"
+
+
+def test_pyiceberg_ends_behind_aborted_records_and_copies_none(lakehouse_of_death, death):
+    _, rows = lakehouse_of_death
+    assert digest.digest(rows) == digest.digest(death.rows)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
-
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "kcat" / "one-liners.sh"
+from consume.engines import KCAT, finish
+from consume.readme import EXAMPLES
 
 
 @pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
 def test_every_line_gives_what_it_says(golden):
     environment = {**os.environ, **golden.environment}
-    done = subprocess.run(["bash", SCRIPT], capture_output=True, text=True, check=False, timeout=120, env=environment)
-    assert done.returncode == 0, done.stderr
-    parts = [part.splitlines() for part in done.stdout.split("# ")[1:]]
+    printed = finish(KCAT, environment, EXAMPLES / "kcat")
+    parts = [part.splitlines() for part in printed.split("# ")[1:]]
     updates, first, ids, removed, gaps, through, uncommitted = (part[1:] for part in parts)
     assert sum(int(line.split()[0]) for line in updates) == golden.expected["metrics"]["rows"]
     assert {tuple(line.split()[1:]) for line in updates} >= {("0", "all"), ("3", "1"), ("2", "36000012345683")}
@@ -28,3 +25,9 @@ def test_every_line_gives_what_it_says(golden):
     assert {tuple(line.split()[1:]) for line in gaps} >= {("all", "open"), ("all", "final")}
     assert through == ["1793613596186"]
     assert uncommitted == ["0"]
+
+
+@pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
+def test_it_ends_behind_aborted_records_and_counts_them(death):
+    printed = finish(KCAT, {**os.environ, **death.golden.environment}, EXAMPLES / "kcat")
+    assert printed.splitlines()[-1] == str(death.extras)

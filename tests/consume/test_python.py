@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from acceptance.stage import Stage
-from consume import digest
+from consume import digest, engines
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / "examples" / "python"
@@ -38,6 +38,13 @@ def test_every_golden_row_is_read(golden, name, options):
     assert {"rows": len(rows), "digest": digest.digest(rows)} == golden.expected["metrics"]
 
 
+@pytest.mark.parametrize(("name", "options"), [("tail.py", ["--from-beginning"]), ("reader.py", [])])
+def test_it_ends_behind_aborted_records_and_shows_none(death, name, options):
+    done = program(name, death.golden.environment, *options, "--until-end", "--json")
+    assert done.returncode == 0, done.stderr
+    assert digest.digest(map(json.loads, done.stdout.splitlines())) == digest.digest(death.rows)
+
+
 def test_the_reader_gives_every_gap_between_two_updates_once(golden):
     with gzip.open(ROOT / "samples" / "hour.jsonl.gz", "rt", encoding="utf-8") as file:
         recorded = [json.loads(line) for line in file]
@@ -56,11 +63,13 @@ def test_the_reader_gives_every_gap_between_two_updates_once(golden):
     assert set(given) == final
 
 
-def test_the_programs_print_for_people_too(golden):
-    tail = program("tail.py", golden.environment, "--from-beginning", "--until-end")
-    assert len(tail.stdout.splitlines()) == golden.expected["metrics"]["rows"]
-    read = program("reader.py", golden.environment, "--until-end")
-    assert "1 gaps are open" in read.stdout
+def test_the_page_s_commands_print_for_people(golden):
+    there = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = {**os.environ, **golden.environment, **there}
+    assert len(engines.finish(engines.TAIL, environment, PROGRAMS).splitlines()) == golden.expected["metrics"]["rows"]
+    assert "1 gaps are open" in engines.finish(engines.READER, environment, PROGRAMS)
+    with engines.running(engines.WALLBOARD, environment, PROGRAMS) as printed:
+        engines.wait_until(lambda: any("no heartbeat for" in line for line in printed), "a picture of old values")
 
 
 class Wallboard:

@@ -1,0 +1,78 @@
+"""PyFlink, and Iceberg written by Spark: the golden rows, the field of version 2 included."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from consume import deps, digest, engines
+from consume.arrivals import recorded
+
+from connector.local import maven
+
+HERE = Path(__file__).parent
+PROGRAMS = HERE.parent / "programs"
+LATER = ("department_name",)
+LAKE = "spark.sql.catalog.lake"
+
+
+def expected():
+    return digest.digest((one["json"] for one in recorded("metrics")), LATER)
+
+
+def pyflink():
+    """The interpreter of an environment of its own: PyFlink pins old versions of what others need new."""
+    lock = HERE / "pyflink.lock"
+
+    def fill(folder):
+        deps._run(f"{sys.executable} -m venv {folder}", folder)
+        pip = "python -m pip install --quiet --disable-pip-version-check --no-cache-dir --require-hashes"
+        deps._run(f"{pip} -r {lock}", HERE, folder)
+
+    return maven._cached("pyflink-venv", lock.read_bytes() + sys.version.encode(), fill) / "bin" / "python"
+
+
+def iceberg():
+    """The jar of Iceberg for Spark."""
+    pom = HERE / "iceberg.pom.xml"
+
+    def fill(folder):
+        shutil.copy(pom, folder / "pom.xml")
+        deps._run(deps.build("spark", "mvn"), folder)
+
+    (jar,) = (maven._cached("iceberg-libs", pom.read_bytes(), fill) / "libs").glob("*.jar")
+    return jar
+
+
+def test_pyflink(compacted, tmp_path):
+    python = pyflink()
+    (tmp_path / "rows.sql").write_text(engines.rows_sql("pyflink", compacted, column="department_name"))
+    env = engines.environment(compacted, tmp_path, JDK_JAVA_OPTIONS="-Xmx1g")
+    env["PATH"] = f"{python.parent}:{os.environ['PATH']}"
+    began = time.monotonic()
+    engines.finish(f"python {PROGRAMS / 'pyflink_rows.py'} {tmp_path / 'rows.sql'} {deps.libs('flink')}", env)
+    files = [path for path in (tmp_path / "rows-pyflink").iterdir() if not path.name.startswith(".")]
+    rows = engines.json_lines(files)
+    print(f"pyflink: {len(rows)} rows in {time.monotonic() - began:.1f} s")
+    assert digest.digest(rows, LATER) == expected()
+
+
+def test_iceberg_through_spark(compacted, tmp_path):
+    jar = iceberg()
+    there = engines.place("spark", tmp_path)
+    settings = {LAKE: "org.apache.iceberg.spark.SparkCatalog", f"{LAKE}.type": "hadoop", f"{LAKE}.warehouse": tmp_path}
+    more = " ".join(f"--conf {name}={value}" for name, value in settings.items())
+    command = engines.SPARK.replace("--jars", f"{more} --jars").replace("libs/*.jar", f"{jar} libs/*.jar")
+    command = command.replace("metrics_to_parquet.py", str(PROGRAMS / "iceberg_by_spark.py"))
+    env = engines.python_environment("spark", compacted, tmp_path, PYTHONPATH=str(there))
+    began = time.monotonic()
+    engines.finish(command, env, there)
+    seconds = time.monotonic() - began
+    metadata = tmp_path / "chat" / "metrics" / "metadata"
+    newest = metadata / f"v{(metadata / 'version-hint.text').read_text().strip()}.metadata.json"
+    rows = engines.table(newest)
+    print(f"iceberg through spark: {len(rows)} rows in {seconds:.1f} s")
+    assert digest.digest(rows, LATER) == expected()

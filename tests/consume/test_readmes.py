@@ -1,0 +1,74 @@
+"""The pages of the examples: every command is run by some test or by deps, and every version is the pinned one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from consume import engines
+from consume.readme import EXAMPLES, PAGES, lines
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN = {
+    "python": [engines.TAIL, engines.READER, engines.WALLBOARD],
+    "flink": [engines.FLINK_TIMED, engines.FLINK_BOUNDED],
+    "spark": [engines.SPARK],
+    "streams": [engines.STREAMS_DESCRIBE, engines.STREAMS],
+    "lakehouse": [engines.LAKEHOUSE],
+    "kcat": [engines.KCAT],
+    "ksqldb": [],
+}
+BUILD = {"flink": ["mvn", "javac"], "streams": ["mvn", "javac"], "spark": ["python", "mvn"], "lakehouse": ["python"]}
+"""First words of what deps runs."""
+
+
+@pytest.mark.parametrize("engine", RUN)
+def test_every_command_of_a_page_is_run(engine):
+    page = (EXAMPLES / engine / "README.md").read_text()
+    shown = [
+        line
+        for block in re.findall(r"^```bash\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+    ]
+    assert shown == lines(engine, "Build") + RUN[engine]
+    assert [line.split()[0] for line in lines(engine, "Build")] == BUILD.get(engine, [])
+
+
+def test_every_example_has_a_page():
+    assert {page.parent.name for page in PAGES} == set(RUN)
+    assert {path.parent.name for path in EXAMPLES.glob("*/*.*") if "__pycache__" not in path.parts} == set(RUN)
+
+
+def pom(engine, artifact):
+    text = (EXAMPLES / engine / "pom.xml").read_text()
+    version = re.search(rf"<artifactId>{re.escape(artifact)}</artifactId>\s*<version>([^<]+)", text).group(1)
+    named = re.fullmatch(r"\$\{(.+)}", version)
+    return re.search(rf"<{named.group(1)}>([^<]+)<", text).group(1) if named else version
+
+
+def locked(path, package):
+    return re.search(rf"^{package}==(\S+)", (ROOT / path).read_text(), re.MULTILINE).group(1)
+
+
+PINNED = {
+    ("flink", r"Flink (\d\S*) with"): pom("flink", "flink-table-runtime"),
+    ("flink", r"`flink-sql-connector-kafka` (\S+) and"): pom("flink", "flink-sql-connector-kafka"),
+    ("flink", r"confluent-registry` (\S+);"): pom("flink", "flink-sql-avro-confluent-registry"),
+    ("spark", r"PySpark (\d\S*) with"): locked("examples/spark/requirements.lock", "pyspark"),
+    ("streams", r"Kafka Streams (\d\S*) \("): pom("streams", "kafka-streams"),
+    ("lakehouse", r"PyIceberg (\d\S*) with"): locked("examples/lakehouse/requirements.lock", "pyiceberg"),
+    ("lakehouse", r"DuckDB (\d[^ ;]*);"): locked("examples/lakehouse/requirements.lock", "duckdb"),
+    ("python", r"schemaregistry\]==([^\"]+)"): locked("requirements.lock", "confluent-kafka"),
+}
+
+
+@pytest.mark.parametrize(("engine", "shown"), PINNED)
+def test_the_version_shown_is_the_pinned_one(engine, shown):
+    page = (EXAMPLES / engine / "README.md").read_text()
+    assert re.search(shown, page).group(1) == PINNED[engine, shown]
+
+
+def test_spark_and_its_jars_are_of_one_version():
+    jars = {pom("spark", name) for name in ("spark-sql-kafka-0-10_2.13", "spark-avro_2.13")}
+    assert jars == {locked("examples/spark/requirements.lock", "pyspark")}
