@@ -34,6 +34,12 @@ class Tier:
     tests: tuple[str, ...] = ()
 
 
+CONSUME = (
+    *("python", "begin", "replay", "partitions", "kcat"),
+    *("evolution", "asyncapi", "readmes", "engines", "watermarks"),
+)
+"""In this order: the engines start with `begin`, and only what comes before has the machine for itself."""
+
 TIERS = {
     "test-unit": Tier(
         4,
@@ -46,25 +52,7 @@ TIERS = {
     "test-operate": Tier(6, (), ("tests/operate",)),
     "test-chart": Tier(5, (), ("tests/chart",)),
     "test-cluster": Tier(5, (), ("tests/cluster",)),
-    "test-consume": Tier(
-        8,
-        (),
-        tuple(
-            f"tests/consume/test_{one}.py"
-            # What must not run beside an engine comes before them; what comes after them runs beside the last.
-            for one in (
-                "replay",
-                "python",
-                "partitions",
-                "kcat",
-                "engines",
-                "evolution",
-                "asyncapi",
-                "readmes",
-                "watermarks",
-            )
-        ),
-    ),
+    "test-consume": Tier(8, (), tuple(f"tests/consume/test_{one}.py" for one in CONSUME)),
     "bench-quick": Tier(3, ("python -m bench.quick", "python -m bench.instructions"), ()),
 }
 

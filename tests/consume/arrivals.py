@@ -12,6 +12,9 @@ import fastavro
 from confluent_kafka import Producer
 from consume.golden import SAMPLES, Golden
 
+LATER = ("department_name",)
+"""What version 2 of MetricUpdate appended."""
+
 
 @functools.cache
 def recorded(topic: str) -> tuple[dict[str, Any], ...]:

@@ -8,18 +8,8 @@ from __future__ import annotations
 
 import pytest
 from consume import digest, engines, streams
-from consume.arrivals import decoded, recorded
-from consume.compaction import ROLL
-from consume.reading import read
-from consume.streams import EARLY, LATE, ORPHAN, retired
-
-LATER = ("department_name",)
-"""What version 2 of MetricUpdate appended."""
-
-
-def report(reader, rows, seconds):
-    print(f"{reader}: {len(rows)} rows in {seconds:.1f} s")
-    return {"rows": len(rows), "digest": digest.digest(rows)}
+from consume.arrivals import LATER, decoded, recorded
+from consume.streams import EARLY, LATE, ORPHAN
 
 
 @pytest.fixture(scope="module")
@@ -31,29 +21,10 @@ def with_later():
     return digest.digest((one["json"] for one in lines), LATER)
 
 
-def test_compacted_latest_holds_one_record_of_each_series(compacted):
-    raw = [one for one in read(compacted.kafka, f"{compacted.prefix}.latest") if one.key != ROLL]
-    rows = decoded(compacted, [one.value for one in raw if one.value is not None])
-    assert report("latest, compacted", rows, 0) == compacted.expected["latest"]
-    gone = {key.encode() for key in retired()}
-    assert len(gone) > 10
-    assert not gone & {one.key for one in raw if one.value is not None}
-
-
-def test_before_compaction_latest_holds_more(golden):
-    raw = read(golden.kafka, f"{golden.prefix}.latest")
-    assert len(raw) > 10 * golden.expected["latest"]["rows"]
-
-
-def test_the_kill_left_records_that_nobody_may_see(death):
-    print(f"stall of a committed reader after kill -9, another owner started at once: {death.stall:.1f} s")
-    assert death.extras > 4, "more than the aborted ends that the test wrote itself"
-
-
 def test_spark(spark, compacted, with_later):
     found, seconds = spark
     rows = found["golden"]["metrics"]
-    assert report("spark", rows, seconds) == compacted.expected["metrics"]
+    assert digest.report("spark", rows, seconds) == compacted.expected["metrics"]
     assert digest.digest(rows, LATER) == with_later
     averages = found["golden"]["averages"]
     assert averages
@@ -68,10 +39,10 @@ def test_spark_reads_what_was_committed_before_and_after_a_kill(spark, death):
 
 def test_flink(flink, compacted, with_later):
     (rows, views), seconds = flink
-    assert report("flink", rows["rows"], seconds) == compacted.expected["metrics"]
+    assert digest.report("flink", rows["rows"], seconds) == compacted.expected["metrics"]
     assert digest.digest(rows["rows-second"], LATER) == with_later
     latest = list(engines.newest(views["latest"]).values())
-    assert report("flink, latest", latest, seconds) == compacted.expected["latest"]
+    assert digest.report("flink, latest", latest, seconds) == compacted.expected["latest"]
     check_averages(views["averages"], rows["rows"])
 
 
@@ -91,10 +62,10 @@ def test_flink_reads_what_was_committed_before_and_after_a_kill(flink, death):
 
 def test_kafka_streams(streamed, compacted, with_later):
     rows = streams.of(streamed.rows, "acme")
-    assert report("streams", rows, streamed.seconds) == compacted.expected["metrics"]
+    assert digest.report("streams", rows, streamed.seconds) == compacted.expected["metrics"]
     assert digest.digest(rows, LATER) == with_later
     state = list(streamed.state.values())
-    assert report("streams, latest", state, streamed.seconds) == compacted.expected["latest"]
+    assert digest.report("streams, latest", state, streamed.seconds) == compacted.expected["latest"]
     assert streams.gaps_of(streamed.state) == streams.newest_gaps()
     still_open = [key for key, (_, ended) in streams.newest_gaps().items() if ended is None]
     assert still_open == ["acme/agents.agents_invisible||36000012345685"]
@@ -143,13 +114,13 @@ def test_streams_shows_its_topology(streamed, written):
 def test_console_consumer(console, compacted, with_later):
     values, seconds = console
     rows = decoded(compacted, values)
-    assert report("console consumer", rows, seconds) == compacted.expected["metrics"]
+    assert digest.report("console consumer", rows, seconds) == compacted.expected["metrics"]
     assert digest.digest(rows, LATER) == with_later
 
 
 def test_pyiceberg(lakehouse, compacted, with_later):
     (printed, rows), seconds = lakehouse
-    assert report("pyiceberg", rows, seconds) == compacted.expected["metrics"]
+    assert digest.report("pyiceberg", rows, seconds) == compacted.expected["metrics"]
     assert digest.digest(rows, LATER) == with_later
     assert "department_id" in printed[0]
     assert printed[1].startswith("0 rows copied"), "a second call goes on where the table ends"

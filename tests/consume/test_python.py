@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from acceptance.stage import Stage
 from consume import digest, engines
+from consume.arrivals import LATER, recorded
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / "examples" / "python"
@@ -32,10 +33,13 @@ def program(name, environment, *arguments):
 
 @pytest.mark.parametrize(("name", "options"), [("tail.py", ["--from-beginning"]), ("reader.py", [])])
 def test_every_golden_row_is_read(golden, name, options):
+    began = time.monotonic()
     done = program(name, golden.environment, *options, "--until-end", "--json")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
+    print(f"{name}: {len(rows)} rows in {time.monotonic() - began:.1f} s")
     assert {"rows": len(rows), "digest": digest.digest(rows)} == golden.expected["metrics"]
+    assert digest.digest(rows, LATER) == digest.digest((one["json"] for one in recorded("metrics")), LATER)
 
 
 @pytest.mark.parametrize(("name", "options"), [("tail.py", ["--from-beginning"]), ("reader.py", [])])

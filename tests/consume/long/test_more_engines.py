@@ -9,13 +9,12 @@ import time
 from pathlib import Path
 
 from consume import deps, digest, engines
-from consume.arrivals import recorded
+from consume.arrivals import LATER, recorded
 
 from connector.local import maven
 
 HERE = Path(__file__).parent
 PROGRAMS = HERE.parent / "programs"
-LATER = ("department_name",)
 LAKE = "spark.sql.catalog.lake"
 
 
