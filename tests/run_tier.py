@@ -35,9 +35,8 @@ class Tier:
 
 
 CONSUME = (
-    *("python", "begin", "replay", "partitions", "kcat"),
-    *("evolution", "asyncapi", "readmes", "engines", "watermarks"),
-)
+    "python", "begin", "replay", "partitions", "kcat", "evolution", "asyncapi", "readmes", "engines", "watermarks",
+)  # fmt: skip
 """In this order: the engines start with `begin`, and only what comes before has the machine for itself."""
 
 TIERS = {
