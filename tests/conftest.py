@@ -6,6 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING, TypeVar
 
+import figures
 import leaks
 import pytest
 
@@ -44,6 +45,13 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if leaked:
         print(*leaked, sep="\n")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was measured, and the checks of the chart."""
+    outcomes = {result: [one.nodeid for one in terminalreporter.stats.get(result, ())] for result in figures.RESULTS}
+    for line in [*figures.take(), *figures.checks(outcomes)]:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
