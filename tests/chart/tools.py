@@ -1,7 +1,7 @@
 """The programs that prove the chart: fetched once into the cache, found again by the hash of what names them.
 
-Helm (two majors), kubectl, etcd, hadolint and trivy are wheels (requirements.txt, with hashes); the control plane is
-built from Go modules (tests/cluster/controlplane); the definitions of custom resources come from the Go module of the
+Helm (two majors), kubectl, etcd, hadolint and trivy are wheels (requirements.txt, with hashes), Checkov has an
+environment of its own (checkov.lock); the control plane is built from Go modules (tests/cluster/controlplane); the definitions of custom resources come from the Go module of the
 Prometheus operator and from Strimzi's Maven jars.
 """
 
@@ -30,6 +30,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 CHART = ROOT / "helm"
 REQUIREMENTS = HERE / "requirements.txt"
+CHECKOV = HERE / "checkov.lock"
 CONTROL_PLANE = ROOT / "tests" / "cluster" / "controlplane"
 STRIMZI_POM = HERE / "strimzi-pom.xml"
 OPERATOR = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
@@ -44,6 +45,7 @@ def main() -> int:
 
     missing = [name for name in ("go", "java", "mvn", *image.NEEDED) if shutil.which(name) is None]
     wheels()
+    checkov()
     if not missing:
         custom_resources()
     if image.can_build():
@@ -73,6 +75,13 @@ def kubectl() -> Path:
 def program(name: str) -> Path:
     """hadolint or trivy."""
     return wheels() / "bin" / name
+
+
+@cache
+def checkov() -> list[str]:
+    """The command: its environment was renamed, so that its own script would not find it."""
+    folder = cached("checkov", CHECKOV.read_bytes(), _install_checkov)
+    return [str(folder / "venv" / "bin" / "python"), "-m", "checkov.main"]
 
 
 def etcd() -> Path:
@@ -142,9 +151,18 @@ def run(*command: object, cwd: Path | None = None, env: dict[str, str] | None = 
     return done.stdout
 
 
+def _install_checkov(folder: Path) -> None:
+    run(sys.executable, "-m", "venv", "--without-pip", folder / "venv")
+    run(*_pip("--python", folder / "venv" / "bin" / "python"), "-r", CHECKOV)
+
+
+def _pip(*options: object) -> list[object]:
+    wheels = ["--no-deps", "--only-binary=:all:", "--require-hashes"]
+    return [sys.executable, "-m", "pip", *options, "install", "--quiet", "--disable-pip-version-check", *wheels]
+
+
 def _install(folder: Path) -> None:
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run(*pip, "--no-deps", "--only-binary=:all:", "--require-hashes", "--target", folder, "-r", REQUIREMENTS)
+    run(*_pip(), "--target", folder, "-r", REQUIREMENTS)
     programs = folder / "programs"
     programs.mkdir()
     for name, layer in LAYERS.items():
