@@ -27,6 +27,17 @@ config.{{ . }} is missing; set it, or name a ConfigMap in existingConfigMap
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- $source := $config.source | default dict -}}
+{{- $registry := $config.registry | default dict -}}
+{{- $oauth := $source.oauth | default dict -}}
+{{- $urls := dict "source.url" $source.url "source.rest_url" $source.rest_url "source.departments_url" $source.departments_url "source.oauth.token_url" $oauth.token_url -}}
+{{- range $at, $url := $registry.urls -}}{{- $_ := set $urls (printf "registry.urls[%d]" $at) $url -}}{{- end -}}
+{{- range $place, $url := $urls -}}
+{{- /* Not in the schema, since what it refuses is repeated on the terminal. */ -}}
+{{- if and $url (not (regexMatch `^[a-z]+://[^/@\s]+(/[^?#\s]*)?$` $url)) }}
+config.{{ $place }} is no scheme://host/path without user, password and query; put credentials into Secrets
+{{- end -}}
+{{- end -}}
 {{- $buffer := $config.buffer | default dict -}}
 {{- $disk := $buffer.disk | default dict -}}
 {{- if and .Values.persistence.enabled $disk.path }}
@@ -160,6 +171,10 @@ networkPolicy.{{ . }} is empty and would cut the connector off; name where it is
 {{- end -}}
 {{- end -}}
 {{- range $values.extraEnv -}}
+{{- $named := regexMatch `(PASSWORD|PASSPHRASE|SECRET|TOKEN|CREDENTIALS|KEY_PEM|OAUTHBEARER_CONFIG)$` (upper .name) -}}
+{{- if and .value (or $named (regexMatch `://[^/@\s]*@` .value)) }}
+extraEnv {{ .name }} shows a credential to everybody who sees the pod; take it from a Secret by valueFrom, or use secrets
+{{- end -}}
 {{- if hasPrefix "ZCK_" (toString .name) -}}
 {{- if or (has .name (list "ZCK_CONFIG" "ZCK_SHUTDOWN_TIMEOUT" "ZCK_INSTANCE" "ZCK_OWNERSHIP" "ZCK_BUFFER__DISK__PATH")) (hasPrefix "ZCK_HTTP__" .name) (hasSuffix "_FILE" .name) (contains "PROPERTY_FILES" .name) }}
 extraEnv {{ .name }} is set by the chart; use the values for it

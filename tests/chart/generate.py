@@ -194,7 +194,6 @@ CHART_SETS = {
     ("http",): ("enabled", "host", "port"),
 }
 SECRET_SETTING = r"(password|passphrase|secret|ssl\.key\.pem|private\.key\.pem|oauthbearer\.config)"
-NO_CREDENTIALS = r"^[a-z]+://[^/@\s]+(/[^?#\s]*)?$"
 
 
 def values_schema() -> Schema:
@@ -261,9 +260,6 @@ def configuration() -> tuple[Schema, dict[str, Schema]]:
     definitions["OAuth"]["required"] = ["client_id"]
     definitions["Basic"]["required"] = ["username"]
     definitions["Kafka"]["properties"]["properties"]["propertyNames"] = {"not": {"pattern": SECRET_SETTING}}
-    for name, key in (("Source", "url"), ("Source", "rest_url"), ("Source", "departments_url"), ("OAuth", "token_url")):
-        definitions[name]["properties"][key]["pattern"] = NO_CREDENTIALS
-    definitions["Registry"]["properties"]["urls"]["items"]["pattern"] = NO_CREDENTIALS
     return whole, dict(sorted(definitions.items()))
 
 

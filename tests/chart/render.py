@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
@@ -12,10 +13,12 @@ from chart.tools import CHART, custom_resources, helm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CASES = sorted((CHART / "ci").glob("*-values.yaml"))
 MINIMAL = CHART / "ci" / "minimal-values.yaml"
+RELEASED = sorted((Path(__file__).parent / "released").glob("*.tgz"))
+"""Packages as they were published; the first is of 0.1.0 before it is, so that upgrades are tested at all."""
+
 MINORS = [f"1.{minor}" for minor in range(29, 38)]
 CUSTOM = {"PodMonitor", "PrometheusRule", "KafkaTopic"}
 WORKLOADS = {"Deployment", "StatefulSet", "Job"}

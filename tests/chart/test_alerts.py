@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from chart.render import CHART
+from figures import tell
 
 from connector.adapters.prometheus_table import BY_NAME
 from connector.verify.exposition import metric_of
@@ -113,7 +114,10 @@ def test_16_every_limit_is_held_by_a_test(tmp_path):
         results = dict(zip(NAMES, pool.map(lambda name: survivors(name, tmp_path), NAMES), strict=True))
     total = sum(len(found) for found in results.values())
     alive = [f"{name}: {what}" for name, found in results.items() for what, killed in found if not killed]
-    print(f"\n{total - len(alive)} of {total} mutations of {len(NAMES)} alerts were noticed")
+    cases = sum(
+        len(test["alert_rule_test"]) for path in TESTS.iterdir() for test in yaml.safe_load(path.read_text())["tests"]
+    )
+    tell(f"{len(NAMES)} alerts, {cases} cases; {total - len(alive)} of {total} mutations noticed")
     assert alive == [], "\n".join(alive)
 
 
@@ -145,6 +149,12 @@ def test_17_alerts_use_what_is_exposed(name):
     assert metrics
     assert metrics <= set(known)
     assert labels <= TARGET | set().union(*(known[metric] for metric in metrics))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_17_runbooks_name_what_is_exposed(name):
+    metrics, _ = used((CHART / "runbooks" / f"{name}.md").read_text())
+    assert metrics <= set(known_metrics()) | {f"zendesk_chat_{row.name}" for row in BY_NAME.values()}
 
 
 def test_17_an_unknown_metric_is_noticed():

@@ -13,6 +13,7 @@ import yaml
 from chart.render import CASES, CHART, engine, invalid, pod_specs, values_of
 from chart.restricted import violations
 from chart.test_templates import leaves, put
+from figures import tell
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -149,7 +150,7 @@ def test_08_what_the_schema_accepts_is_valid_and_restricted(found, minor):
 def test_08_enough_was_rendered():
     if not OUTCOMES:
         pytest.fail("runs after the property")
-    print(f"\n{sum(OUTCOMES.values())} renders: {dict(OUTCOMES)}")
+    tell(f"{sum(OUTCOMES.values())} random renders: {dict(OUTCOMES)}")
     assert sum(OUTCOMES.values()) >= RENDERS
     assert OUTCOMES["rendered"] >= RENDERS / 4
     assert OUTCOMES["refused"] >= RENDERS / 20
