@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -56,11 +56,13 @@ class World:
         self.registry.faults.authorization = f"Basic {basic}"
         self._emulate()
         self.config_file = self.write()
-        config = load(self.config_file, {})
+        self.permit(load(self.config_file, {}))
+
+    def permit(self, config):
+        """What run and provision need."""
         metrics = config.metrics_topics()
-        secured.grant(self.user, grants_of(config, metrics))
         create = [one for one in provision_grants(config, metrics) if one.operation != "DescribeConfigs"]
-        secured.grant(self.user, create)
+        self.secured.grant(self.user, [*grants_of(config, metrics), *create])
 
     def _emulate(self):
         started, self._ending = threading.Event(), []
@@ -169,6 +171,37 @@ class World:
                 process.kill()
                 process.wait()
 
+    @contextmanager
+    def running(self, file, **environment):
+        """A connector, killed at the end if it still runs; its log is one of the places."""
+        command = [sys.executable, "-m", "connector", "run", "-c", file]
+        with (self.out / "run.err").open("wb") as log:
+            process = subprocess.Popen(command, stderr=log, env={**os.environ, **environment}, cwd=self.out)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def look(self, process):
+        """What a running connector shows: its pages, and what /proc tells of it."""
+        base, token = f"http://127.0.0.1:{self.port}", self.canaries["http"]
+        until(lambda: b'"sequence":' in ask(f"{base}/api/status", token)[1])
+        for name, path in (("page", "/"), ("status", "/api/status"), ("metrics", "/metrics"), ("ready", "/readyz")):
+            status, body = ask(base + path, token)
+            assert status == 200, (path, status, body)
+            (self.out / f"http-{name}").write_bytes(body)
+            (self.out / f"http-{name}-refused").write_bytes(ask(base + path, self.canaries["wrong"])[1])
+        request = urllib.request.Request(f"{base}/api/events", headers={"Authorization": f"Bearer {token}"})
+        with urllib.request.urlopen(request, timeout=20) as events:
+            (self.out / "http-events").write_bytes(b"".join(events.readline() for _ in range(6)))
+        proc = Path("/proc") / str(process.pid)
+        for name in ("environ", "cmdline"):
+            (self.out / f"proc-{name}").write_bytes((proc / name).read_bytes())
+        limits = (proc / "limits").read_text()
+        assert [line.split()[4:6] for line in limits.splitlines() if line.startswith("Max core")] == [["0", "0"]]
+
     def found(self):
         return hits(self.canaries, files(self.out))
 
@@ -235,28 +268,10 @@ def test_a_run_that_works(world):
     for name, options in (("check", ()), ("check-json", ("--json",))):
         done = world.command(name, "check", "-c", world.config_file, *options)
         assert done.returncode == 0, done.stdout + done.stderr
-    with (world.out / "run.err").open("wb") as log:
-        process = subprocess.Popen([sys.executable, "-m", "connector", "run", "-c", world.config_file], stderr=log)
-    try:
-        base = f"http://127.0.0.1:{world.port}"
-        token = world.canaries["http"]
-        until(lambda: b'"sequence":' in ask(f"{base}/api/status", token)[1])
-        for name, path in (("page", "/"), ("status", "/api/status"), ("metrics", "/metrics"), ("ready", "/readyz")):
-            status, body = ask(base + path, token)
-            assert status == 200, (path, status, body)
-            (world.out / f"http-{name}").write_bytes(body)
-            (world.out / f"http-{name}-refused").write_bytes(ask(base + path, world.canaries["wrong"])[1])
-        proc = Path("/proc") / str(process.pid)
-        for name in ("environ", "cmdline"):
-            (world.out / f"proc-{name}").write_bytes((proc / name).read_bytes())
-        limits = (proc / "limits").read_text()
-        assert [line.split()[4:6] for line in limits.splitlines() if line.startswith("Max core")] == [["0", "0"]]
+    with world.running(world.config_file) as process:
+        world.look(process)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
     assert len(world.dump()) > 30
     assert world.found() == []
     lines = (world.out / "run.err").read_text().splitlines()
@@ -373,6 +388,35 @@ def test_a_planted_leak_is_found(form, tmp_path):
     (tmp_path / "log").write_text(f"GET /?x={forms(secret)[form]}&y HTTP/1.1")
     (hit,) = hits({"planted": secret}, files(tmp_path))
     assert hit.place == "log"
+
+
+PLACES = {
+    "run.err", "http-status", "http-events", "http-metrics", "topics", "unknown.err", "proc-environ", "core.1",
+}  # fmt: skip
+"""Log, status, page, metrics, topics, errors, environment, memory: where a secret could show."""
+
+
+def test_what_is_planted_everywhere_is_found_in_every_place(world, tmp_path, monkeypatch):
+    """A run whose account bears the planted text, which is no secret, so that nothing hides it."""
+    plant = f"canary-planted-{uuid.uuid4().hex[:12]}"
+    monkeypatch.setattr(world, "out", tmp_path)
+    file = world.write("planted", account=plant)
+    world.permit(load(file, {}))
+    assert world.command("provision", "provision", "-c", file).returncode == 0
+    unknown = world.write("unknown", account=plant, topics__metrics=f"{{prefix}}.{plant}")
+    assert world.command("unknown", "run", "-c", unknown).returncode != 0
+    with world.running(file, PLANTED=plant) as process:
+        world.look(process)
+        # Told to leave its memory behind, it leaves nothing; what it would have left is planted, too.
+        process.send_signal(signal.SIGABRT)
+        _, status = os.waitpid(process.pid, 0)
+        process.returncode = -signal.SIGABRT
+    assert os.WTERMSIG(status) == signal.SIGABRT
+    assert not os.WCOREDUMP(status)
+    assert list(tmp_path.glob("core*")) == []
+    (tmp_path / "core.1").write_bytes(b"\x7fELF\0" + plant.encode() + b"\0")
+    world.dump()
+    assert {hit.place for hit in hits({"planted": plant}, files(tmp_path))} >= PLACES
 
 
 def test_a_leak_of_the_product_is_found(world, tmp_path):

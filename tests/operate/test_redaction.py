@@ -179,11 +179,12 @@ def test_the_level_can_be_changed(capsys):
 
 def test_the_process_gives_up_core_dumps_and_debuggers():
     program = (
-        "from connector.cli.restrict import restrict_process; import ctypes, resource; restrict_process();"
-        "print(*resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+        "from connector.cli.restrict import restrict_process; import ctypes, resource;"
+        "dumpable = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0); before = dumpable(); restrict_process();"
+        "print(before, *resource.getrlimit(resource.RLIMIT_CORE), dumpable())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["0", "0", "0"]
+    assert done.stdout.split() == ["1", "0", "0", "0"]
 
 
 def test_the_last_check_of_a_run_finds_what_leaked():
