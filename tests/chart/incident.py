@@ -12,18 +12,26 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from chart.render import MINIMAL, engine, one, values_of
+from confluent_kafka import Producer
 from stage import COMMAND
 from waiting import wait_until
 
+from connector.config import load
 from connector.local.process import HOST, Process, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from connector.local.kafka import Kafka
+
 TOKEN = "0123456789-incident"
 ALERTS = {
     "ZendeskChatSourceDisconnected": {"for": "5s"},
     "ZendeskChatDeadLetters": {},
+    "ZendeskChatNoHeartbeat": {
+        "expr": "min by (namespace, job, shard) (zendesk_chat_heartbeat_age_seconds) > 3",
+        "for": "1s",
+    },
     "ZendeskChatReloadRefused": {"expr": 'increase(zendesk_chat_config_reloads_total{result="refused"}[15s]) > 0'},
 }
 """The chart's own values for shorter times; the unit tests of the alerts hold the long ones."""
@@ -91,10 +99,11 @@ class Prometheus:
 
 
 class Incident:
-    """Started with `play`; what happened stays in Prometheus until `close`."""
+    """Started with `play`; what happened stays in Prometheus until `close`. ``kafka``: its own, since it is killed."""
 
-    def __init__(self, stage) -> None:
+    def __init__(self, stage, kafka: Kafka) -> None:
         self.stage = stage
+        self.kafka = kafka
         self.folder = stage.folder
         self.ports = {"rel-0": free_port(), "rel-1": free_port()}
         self.audit = free_port()
@@ -109,7 +118,10 @@ class Incident:
     def play(self) -> None:
         """The whole script. Alerts are watched while it goes on."""
         for pod, port in self.ports.items():
-            process = self.stage.start_connector(name=pod, ZCK_HTTP__PORT=str(port), ZCK_INSTANCE=pod)
+            journal = self.folder / f"journal-{pod}"
+            journal.mkdir()
+            own = {"ZCK_HTTP__PORT": str(port), "ZCK_INSTANCE": pod, "ZCK_BUFFER__DISK__PATH": str(journal)}
+            process = self.stage.start_connector(name=pod, **own)
             if pod == "rel-0":
                 self.owner = process
                 wait_until(self._owned, 60, "an owner")
@@ -123,6 +135,8 @@ class Incident:
             self._lose_session()
         self._reload()
         self._disconnect()
+        self._fence()
+        self._lose_kafka()
         self._hand_over()
 
     def metrics(self, pod: str) -> str:
@@ -134,7 +148,7 @@ class Incident:
 
     def _owned(self) -> bool:
         try:
-            return "zendesk_chat_shard_owned{" in self.metrics("rel-0")
+            return self.stage.alive() and "zendesk_chat_shard_owned{" in self.metrics("rel-0")
         except OSError:
             return False
 
@@ -151,9 +165,9 @@ class Incident:
 
         wait_until(given, seconds, what)
 
-    def until_alert(self, name: str, state: str) -> None:
+    def until_alert(self, name: str, state: str, seconds: float = 60) -> None:
         firing = f'ALERTS{{alertname="{name}", alertstate="firing"}}'
-        self.until(firing if state == "firing" else f"absent({firing})", f"{name} to be {state}")
+        self.until(firing if state == "firing" else f"absent({firing})", f"{name} to be {state}", seconds)
 
     def close(self) -> None:
         if self.prometheus is not None:
@@ -184,6 +198,8 @@ class Incident:
             self.stage.config_file.write_text(text)
             self.owner.send_signal(signal.SIGHUP)
             self.until(f"{count} > {before}", f"a reload {result}")
+            if result == "refused":
+                self.until_alert("ZendeskChatReloadRefused", "firing")
 
     def _disconnect(self) -> None:
         self.stage.control("refuse", status=500)
@@ -191,6 +207,26 @@ class Incident:
         self.until_alert("ZendeskChatSourceDisconnected", "firing")
         self.stage.control("accept")
         self.until_alert("ZendeskChatSourceDisconnected", "inactive")
+
+    def _fence(self) -> None:
+        """Somebody else takes the transactional id: the owner's next transaction fails, and it takes it back."""
+        id_ = load(self.stage.config_file, {}).names.transactional_id(0)
+        outsider = Producer({"bootstrap.servers": self.kafka.bootstrap, "transactional.id": id_, "log_level": 0})
+        outsider.init_transactions(60)
+        self.until("sum(zendesk_chat_kafka_errors_total) > 0", "a transaction given up")
+        self._commits_again()
+
+    def _lose_kafka(self) -> None:
+        self.kafka.broker(1).kill()
+        self.until_alert("ZendeskChatNoHeartbeat", "firing")
+        self.until("sum(zendesk_chat_buffer_disk_bytes) > 0", "a journal on disk")
+        self.kafka.broker(1).start()
+        self.until_alert("ZendeskChatNoHeartbeat", "inactive", seconds=180)
+        self.until("min(zendesk_chat_group_members) == 2", "two members again", seconds=180)
+        self._commits_again()
+
+    def _commits_again(self) -> None:
+        self.until("time() - max(zendesk_chat_complete_through_timestamp_seconds) < 3", "commits", seconds=180)
 
     def _hand_over(self) -> None:
         self.stage.stop(self.owner)
