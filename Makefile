@@ -94,7 +94,8 @@ kills faults-long: deps
 
 # Readers beyond the tier: PyFlink, Iceberg through Spark, long silences, stalls, registry faults of every engine.
 consume-long: deps
-	$(BIN)/pytest -q -s tests/consume/long
+	PYTHONPATH=tests $(BIN)/python -m consume.long.more
+	$(BIN)/pytest -q -s --timeout=900 tests/consume/long
 
 # Hashes and an SBOM always; known vulnerabilities where an advisory service answers.
 $(AUDIT_VENV)/.stamp: tests/audit/requirements.lock

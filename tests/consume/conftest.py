@@ -57,9 +57,9 @@ def written(copies) -> Golden:
 
 
 @pytest.fixture(scope="session")
-def death(kafka_bootstrap, registry_url, tmp_path_factory) -> killed.Killed:
+def death(kafka_bootstrap, picky, tmp_path_factory) -> killed.Killed:
     """An owner killed under load. It is over before any engine starts."""
-    return killed.kill(kafka_bootstrap, registry_url, tmp_path_factory.mktemp("killed"))
+    return killed.kill(kafka_bootstrap, picky, tmp_path_factory.mktemp("killed"))
 
 
 class Runs:

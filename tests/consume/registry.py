@@ -26,17 +26,19 @@ class Front(BaseHTTPRequestHandler):
     def do_POST(self):
         self._forward(self.rfile.read(int(self.headers.get("Content-Length", 0))))
 
+    do_PUT = do_POST  # noqa: N815 - the name is given by http.server
+
     def _forward(self, body):
         self.asked.append(self.path)
         refused = [status for part, status in self.refusals.items() if part in self.path]
         if refused:
-            self._answer(refused[0], b'{"error_code": 0, "message": "refused"}')
+            self._answer(refused[0], b'{"error_code": %d, "message": "refused"}' % (100 * refused[0] + 1))
             return
         kind = {"Content-Type": self.headers.get("Content-Type", "application/json")}
-        request = urllib.request.Request(self.target + self.path, body, kind)
+        request = urllib.request.Request(self.target + self.path, body, kind, method=self.command)
         try:
             with urllib.request.urlopen(request, timeout=20) as answer:
-                self._answer(200, answer.read())
+                self._answer(answer.status, answer.read())
         except urllib.error.HTTPError as error:
             with error:
                 self._answer(error.code, error.read())

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 import time
 from pathlib import Path
 
 from consume import deps, digest, engines
 from consume.arrivals import LATER, recorded
+from consume.long import more
 
-from connector.local import maven
-
-HERE = Path(__file__).parent
-PROGRAMS = HERE.parent / "programs"
+PROGRAMS = Path(__file__).parents[1] / "programs"
 LAKE = "spark.sql.catalog.lake"
 
 
@@ -22,32 +18,8 @@ def expected():
     return digest.digest((one["json"] for one in recorded("metrics")), LATER)
 
 
-def pyflink():
-    """The interpreter of an environment of its own: PyFlink pins old versions of what others need new."""
-    lock = HERE / "pyflink.lock"
-
-    def fill(folder):
-        deps._run(f"{sys.executable} -m venv {folder}", folder)
-        pip = "python -m pip install --quiet --disable-pip-version-check --no-cache-dir --require-hashes"
-        deps._run(f"{pip} -r {lock}", HERE, folder)
-
-    return maven._cached("pyflink-venv", lock.read_bytes() + sys.version.encode(), fill) / "bin" / "python"
-
-
-def iceberg():
-    """The jar of Iceberg for Spark."""
-    pom = HERE / "iceberg.pom.xml"
-
-    def fill(folder):
-        shutil.copy(pom, folder / "pom.xml")
-        deps._run(deps.build("spark", "mvn"), folder)
-
-    (jar,) = (maven._cached("iceberg-libs", pom.read_bytes(), fill) / "libs").glob("*.jar")
-    return jar
-
-
 def test_pyflink(compacted, tmp_path):
-    python = pyflink()
+    python = more.pyflink()
     (tmp_path / "rows.sql").write_text(engines.rows_sql("pyflink", compacted, column="department_name"))
     env = engines.environment(compacted, tmp_path, JDK_JAVA_OPTIONS="-Xmx1g")
     env["PATH"] = f"{python.parent}:{os.environ['PATH']}"
@@ -60,11 +32,11 @@ def test_pyflink(compacted, tmp_path):
 
 
 def test_iceberg_through_spark(compacted, tmp_path):
-    jar = iceberg()
+    jar = more.iceberg()
     there = engines.place("spark", tmp_path)
     settings = {LAKE: "org.apache.iceberg.spark.SparkCatalog", f"{LAKE}.type": "hadoop", f"{LAKE}.warehouse": tmp_path}
-    more = " ".join(f"--conf {name}={value}" for name, value in settings.items())
-    command = engines.SPARK.replace("--jars", f"{more} --jars").replace("libs/*.jar", f"{jar} libs/*.jar")
+    confs = " ".join(f"--conf {name}={value}" for name, value in settings.items())
+    command = engines.SPARK.replace("--jars", f"{confs} --jars").replace("libs/*.jar", f"{jar} libs/*.jar")
     command = command.replace("metrics_to_parquet.py", str(PROGRAMS / "iceberg_by_spark.py"))
     env = engines.python_environment("spark", compacted, tmp_path, PYTHONPATH=str(there))
     began = time.monotonic()
