@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from connector.cli.status import status
 from connector.config.http import Http
 from connector.errors import LocalError
+from connector.web.live import NOTHING
 from connector.web.model import Member
 from connector.web.server import serve
 
@@ -372,6 +373,51 @@ def test_sorting_filtering_and_scrolling_do_not_lag(served, browser):
     )
     print(f"\n{len(SERIES)} series, filter and sort in the browser, ms: {[round(one, 1) for one in times]}")
     assert sorted(times)[len(times) // 2] < 200
+
+
+@needs_browser
+def test_first_paint_and_updates_of_3000_series_are_cheap(served, browser):
+    """Figures are printed; the bounds are ceilings for a busy machine."""
+    served.begin(SERIES)
+    browser.window(1360, 900)
+    browser.goto(served.url)
+    whole = browser.wait(f"document.querySelector('#count').textContent === '{len(SERIES):,}' && performance.now()")
+    paint = browser.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+    browser.call("Performance.enable")
+    before, times = spent(browser), 5
+    for at in range(times):
+        served.do(lambda feed, at=at: feed.commit(*(feed.entry(one, float(at)) for one in SERIES)))
+        total = f"{(at + 2) * len(SERIES):,} committed"
+        browser.wait(f"document.querySelector('#rate-note').textContent === '{total}'")
+    cost = {name: (after - before[name]) / times * 1000 for name, after in spent(browser).items()}
+    rendered = render(served)
+    print(
+        f"\n{len(SERIES)} series: first paint {paint:.0f} ms, all shown {whole:.0f} ms; each update of all of them:"
+        f" browser {cost['TaskDuration']:.1f} ms (script {cost['ScriptDuration']:.1f}), server {rendered}"
+    )
+    assert paint < 5000
+    assert cost["TaskDuration"] < 500
+
+
+def spent(browser):
+    """Seconds that the page has taken of its thread so far."""
+    found = {one["name"]: one["value"] for one in browser.call("Performance.getMetrics")["metrics"]}
+    return {name: found[name] for name in ("TaskDuration", "ScriptDuration")}
+
+
+def render(served):
+    """What an event costs the server, whatever the number of pages: everything, and what changed."""
+    live = make_site(served.observer).live
+
+    def timed(known):
+        began = time.thread_time()
+        event, known = live.event(known)
+        return f"{(time.thread_time() - began) * 1000:.1f} ms for {len(event) / 1024:.0f} KiB", known
+
+    whole, known = served.do(lambda _: timed(NOTHING))
+    served.do(lambda feed: feed.commit(*(feed.entry(one, -1.0) for one in SERIES)))
+    changes, _ = served.do(lambda _: timed(known))
+    return f"{changes} (the first event {whole})"
 
 
 @needs_browser
