@@ -62,7 +62,8 @@ class Kubelet:
 
     def of(self, namespace: str) -> list[Pod]:
         """Pods that run in the namespace."""
-        return [pod for pod in self.pods.values() if pod.namespace == namespace and not pod.finished]
+        # Copied at once: the kubelet adds to it meanwhile.
+        return [pod for pod in list(self.pods.values()) if pod.namespace == namespace and not pod.finished]
 
     def address(self) -> str:
         return f"10.244.0.{next(self._numbers)}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from chart.tools import control_plane, etcd, helm, kubectl, run
+from figures import tell
 
 from connector.local.process import HOST, Process, free_port
 
@@ -49,7 +50,7 @@ class ControlPlane:
         self.processes[1].wait_until(
             lambda: self._exists("/api/v1/namespaces/default/serviceaccounts/default"), seconds=120
         )
-        print(f"\ncontrol plane ready after {time.monotonic() - began:.1f} s")
+        tell(f"control plane ready after {time.monotonic() - began:.1f} s")
         return self
 
     def stop(self) -> None:

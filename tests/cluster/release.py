@@ -93,8 +93,14 @@ class Release:
         return [pod for pod in self.ready() if metric(pod, "zendesk_chat_shard_owned")]
 
     def wait_for_owner(self, seconds=60):
-        (owner,) = wait_until(self.owners, seconds, "an owner")
-        return owner
+        """The only one. Pods are asked one after another, and a shard that moves meanwhile may show twice."""
+        owners = wait_until(lambda: len(found := self.owners()) == 1 and found, seconds, "one owner")
+        return owners[0]
+
+    def claims(self):
+        """Name -> uid of each volume claim."""
+        done = self.plane.kubectl("get", "pvc", "-n", self.namespace, "-o", "json")
+        return {one["metadata"]["name"]: one["metadata"]["uid"] for one in json.loads(done.stdout)["items"]}
 
     def logs(self):
         return "\n".join(f"--- {pod.name}\n{pod.log()[-3000:]}" for pod in self.kubelet.of(self.namespace))

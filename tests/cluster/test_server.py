@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from chart.render import CASES, CHART, MINIMAL
+from chart.render import CASES, CHART, MINIMAL, RELEASED
 
 
 def deployment(plane, namespace, name="rel-zendesk-chat-kafka"):
@@ -98,6 +98,18 @@ def test_20_from_helm_3_to_helm_4(plane, tmp_path):
     assert deployment(plane, namespace)["spec"] == before["spec"]
 
 
+@pytest.mark.parametrize("package", RELEASED, ids=lambda path: path.stem)
+def test_20_from_a_released_chart_and_back(plane, package):
+    namespace = plane.namespace(f"from-{package.stem.rpartition('-')[2].replace('.', '-')}")
+    values = ["-n", namespace, "-f", MINIMAL]
+    plane.helm("install", "rel", package, *values)
+    before = deployment(plane, namespace)
+    plane.helm("upgrade", "rel", CHART, *values)
+    assert deployment(plane, namespace)["spec"]["selector"] == before["spec"]["selector"]
+    plane.helm("rollback", "rel", "1", "-n", namespace)
+    assert deployment(plane, namespace)["spec"] == before["spec"]
+
+
 def test_21_a_scaler_keeps_its_count(plane):
     namespace = plane.namespace("scaled")
     release = ["rel", CHART, "-n", namespace, "-f", MINIMAL]
@@ -123,15 +135,3 @@ def test_25_the_size_of_a_volume_cannot_be_changed_in_place(plane):
     found = json.loads(plane.kubectl("get", "statefulset", "-n", namespace, "-o", "json").stdout)
     claim = found["items"][0]["spec"]["volumeClaimTemplates"][0]
     assert claim["spec"]["resources"]["requests"]["storage"] == "20Gi"
-
-
-def test_25_from_deployment_to_stateful_set_and_back(plane):
-    namespace = plane.namespace("switched")
-    release = ["rel", CHART, "-n", namespace, "-f", MINIMAL]
-    plane.helm("install", *release)
-    kinds = []
-    for enabled in ("true", "false"):
-        plane.helm("upgrade", *release, "--set", f"persistence.enabled={enabled}")
-        found = plane.kubectl("get", "deployments,statefulsets", "-n", namespace, "-o", "name").stdout.split()
-        kinds.append([one.partition(".")[0] for one in found])
-    assert kinds == [["statefulset"], ["deployment"]]
