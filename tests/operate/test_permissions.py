@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import NewTopic
+from secured import ADMIN, ADMIN_PASSWORD, User
 
 from connector.adapters.admin import Admin, topics_of
 from connector.adapters.group import Group
@@ -51,6 +52,7 @@ def name_of(grant):
 
 GRANTS = grants_of(config_of("p"), config_of("p").metrics_topics())
 NEEDED = [grant for grant in GRANTS if grant.needed]
+PROVISIONING = provision_grants(config_of("p"), config_of("p").metrics_topics())
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +202,33 @@ def test_the_connector_fails_without_any_of_them(deployment, without):
     assert isinstance(raised.value, SinkRejected), raised.value
 
 
+# Negative controls: the refusals come from what is not granted, and from nothing else.
+
+
+def test_control_the_same_user_is_refused_until_the_one_grant_is_there(secured, deployment):
+    left_out = next(one for one in NEEDED if (one.operation, one.name) == ("Write", "p.acme.offsets"))
+    config = deployment([one for one in NEEDED if one != left_out])
+    user = User(config.kafka.properties["sasl.username"], "")
+    grant = left_out._replace(name=config.topics.prefix + left_out.name.removeprefix("p"))
+    with pytest.raises(SinkRejected, match="authoriz"):
+        asyncio.run(publish_everything(config))
+    secured.grant(user, [grant])
+    asyncio.run(publish_everything(config))
+    secured.revoke(user, grant)
+    with pytest.raises(SinkRejected, match="authoriz"):
+        asyncio.run(publish_everything(config))
+
+
+def test_control_who_needs_no_grant_is_refused_nothing(deployment, secured):
+    """The administrator, whom the authorizer asks nothing, gets through the same steps without any grant."""
+    config = deployment([])
+    config.kafka.property_files["sasl.password"].write_text(ADMIN_PASSWORD)
+    properties = secured.properties(User(ADMIN, ADMIN_PASSWORD), "PLAIN")
+    config = config.model_copy(update={"kafka": config.kafka.model_copy(update={"properties": properties})})
+    asyncio.run(publish_everything(config))
+    assert failures(config) == []
+
+
 # provision.
 
 
@@ -207,7 +236,8 @@ def provisioned(secured, without=None):
     prefix = f"b{uuid.uuid4().hex[:8]}"
     config = config_of(prefix)
     user = secured.user()
-    secured.grant(user, [one for one in provision_grants(config, config.metrics_topics()) if one != without])
+    grants = provision_grants(config, config.metrics_topics())
+    secured.grant(user, [one for number, one in enumerate(grants) if number != without])
     secret = Path(secured.ca).parent / f"{user.name}.password"
     secret.write_text(user.password)
     secret.chmod(0o600)
@@ -225,6 +255,12 @@ def provisioned(secured, without=None):
 
 def test_provision_works_with_what_it_needs(secured):
     assert provisioned(secured) == {"unchanged"}
+
+
+@pytest.mark.parametrize("number", range(len(PROVISIONING)), ids=lambda number: name_of(PROVISIONING[number]))
+def test_provision_fails_without_any_of_them(secured, number):
+    with pytest.raises(SinkRejected, match=r"AUTHORIZATION_FAILED.*grant it to this principal"):
+        provisioned(secured, without=number)
 
 
 # What else a broker may say.
@@ -272,8 +308,6 @@ def test_survey_tells_what_is_there(secured):
 
 
 def admin_of(secured):
-    from secured import ADMIN, ADMIN_PASSWORD, User
-
     return secured.connection(User(ADMIN, ADMIN_PASSWORD), "PLAIN")
 
 
