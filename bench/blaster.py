@@ -81,6 +81,7 @@ class Peer:
                     self.send(framed(payload, 10))
                 elif first & 15 == 8:
                     self.send(framed(payload, 8))
+                    self._socket.shutdown(socket.SHUT_WR)
                     return
                 else:
                     self.subscribed += b'"subscribe"' in payload

@@ -13,7 +13,7 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from connector.adapters.canonical import Versions, changes, find
 from connector.adapters.framing import Decoder, Encoder
-from connector.adapters.schema_files import schema_text
+from connector.adapters.schema_files import REMEDY, schema_text, subject_of
 from connector.config.secrets import read_secret
 from connector.errors import ConfigError, ConnectorError, RegistryUnavailable, SchemaError
 
@@ -28,7 +28,6 @@ for _name in ("httpx", "httpx2", "httpcore", "httpcore2"):
 
 LEVEL: Final = "FULL_TRANSITIVE"
 _NOT_FOUND: Final = 404
-_REMEDY: Final = "run zendesk-chat-kafka provision"
 
 
 class Registration(NamedTuple):
@@ -43,11 +42,6 @@ class Registration(NamedTuple):
     """Compatibility level of the subject before; None: it had none of its own."""
     messages: tuple[str, ...] = ()
     """Why the registry refuses the schema."""
-
-
-def subject_of(topic: str) -> str:
-    """Subject of a topic's values: TopicNameStrategy."""
-    return f"{topic}-value"
 
 
 class SchemaRegistry:
@@ -125,7 +119,7 @@ class SchemaRegistry:
         for topic, name in by_topic.items():
             schema_id = ids[subject_of(topic)]
             if found.setdefault(name, schema_id) != schema_id:
-                raise SchemaError(f"subject {subject_of(topic)}: {name}.avsc has another id than elsewhere; {_REMEDY}")
+                raise SchemaError(f"subject {subject_of(topic)}: {name}.avsc has another id than elsewhere; {REMEDY}")
         return {name: Encoder(name, schema_id) for name, schema_id in found.items()}
 
     def decoder(self, name: str | None = None) -> Decoder:
@@ -189,10 +183,10 @@ class SchemaRegistry:
     def _verify(self, subject: str, name: str) -> int:
         versions = self._versions(subject)
         if not versions:
-            raise SchemaError(f"subject {subject}: not in the registry; {_REMEDY}")
+            raise SchemaError(f"subject {subject}: not in the registry; {REMEDY}")
         schema_id = find(versions, schema_text(name))
         if schema_id is None:
-            raise SchemaError(f"subject {subject}: no version of it equals {name}.avsc; {_REMEDY}")
+            raise SchemaError(f"subject {subject}: no version of it equals {name}.avsc; {REMEDY}")
         return schema_id
 
     def _versions(self, subject: str) -> Versions:

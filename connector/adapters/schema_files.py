@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 from connector.errors import LocalError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from connector.domain.topics import Topics
 
 NAMES: Final = ("metric-update", "source-offset", "heartbeat", "gap", "dead-letter")
+REMEDY: Final = "run zendesk-chat-kafka provision"
+"""What brings a schema that the registry does not have."""
 _PACKAGE: Final = Path(__file__).resolve().parent.parent
 _FOLDERS: Final = (_PACKAGE / "schemas", _PACKAGE.parent / "schemas")
 
@@ -50,3 +54,13 @@ def by_topic(topics: Topics, metrics: tuple[str, ...]) -> dict[str, str]:
         topics.heartbeats: "heartbeat",
         topics.offsets: "source-offset",
     }
+
+
+def subject_of(topic: str) -> str:
+    """Subject of a topic's values: TopicNameStrategy."""
+    return f"{topic}-value"
+
+
+def by_subject(schemas: Mapping[str, str]) -> dict[str, str]:
+    """The schema of each subject, from the schema of each topic."""
+    return {subject_of(topic): name for topic, name in schemas.items()}

@@ -54,7 +54,7 @@ class Endpoint:
             "open_timeout": open_timeout,
             "ping_interval": ping_interval,
             "ping_timeout": ping_timeout,
-            "close_timeout": 1.0,
+            "close_timeout": 0.5,
             "max_size": max_frame,
             # The socket is always read; what waits, waits in the ledger, where it is counted and bounded.
             "max_queue": 65_536,

@@ -6,16 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from connector import __version__
-from connector.adapters.framing import Encoder
+from connector.adapters.framing import Decoder, Encoder
 from connector.adapters.group import FixedOwnership, Group
-from connector.adapters.journal import Journal
 from connector.adapters.kafka import TransactionalSink
 from connector.adapters.log import kafka_logger
 from connector.adapters.producers import Producers
 from connector.adapters.recovery import Recovery
-from connector.adapters.registry import subject_of
 from connector.adapters.rest import tls_context
-from connector.adapters.schema_files import by_topic
+from connector.adapters.schema_files import by_topic, subject_of
 from connector.adapters.websocket import Endpoint, run_session
 from connector.domain.batcher import Batcher
 from connector.domain.records import METRIC_UPDATE, Recorder
@@ -32,7 +30,8 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Iterable
 
-    from connector.adapters.registry import SchemaRegistry
+    from connector.adapters.journal import Journal
+    from connector.adapters.lookup import Lookup
     from connector.config import Config, Source
     from connector.domain.events import Event
     from connector.domain.model import Series
@@ -64,7 +63,7 @@ class Build:
         self._names = config.names
         self._kafka = {**config.kafka.connection(), "logger": kafka_logger()}
         self.metrics: tuple[str, ...] = ()
-        """Metrics topics, known once `supervisor` was called."""
+        """Metrics topics, known once `place` was called."""
         self._ids: dict[str, int] = {}
         self._decode: Callable[[bytes], dict[str, Any]] = _undecodable
         self.producers = Producers()
@@ -81,20 +80,23 @@ class Build:
             auth_backoff=source.auth_backoff,
         )
 
-    def learn(self, registry: SchemaRegistry, series: tuple[Series, ...]) -> None:
+    def place(self, series: tuple[Series, ...]) -> None:
+        """Say which metrics topics the series that are configured at first need."""
+        self.metrics = tuple(sorted({*self._config.metrics_topics(), *self._names.metrics_all(series)}))
+
+    async def learn(self, lookup: Lookup) -> None:
         """Ask the registry for ids and for every version that recovery may meet; it is never asked again.
 
         Raises:
             SchemaError, RegistryUnavailable
         """
-        self.metrics = tuple(sorted({*self._config.metrics_topics(), *self._names.metrics_all(series)}))
         topics = by_topic(self._names, self.metrics)
-        ids = registry.verify_registered(topics)
+        ids = await lookup.verify_registered(topics)
         self._ids = {name: ids[subject_of(topic)] for topic, name in topics.items()}
-        self._decode = registry.decoder()
+        self._decode = Decoder(lookup.schema_of)
 
     def supervisor(self, series: tuple[Series, ...]) -> Supervisor:
-        """The whole connector, ready to run, with the series that are configured at first; `learn` comes before."""
+        """The whole connector, ready to run, with the series configured at first; `place` and `learn` come before."""
         config = self._config
         discovers = config.every_department or bool(config.department_names)
         return Supervisor(
@@ -157,6 +159,8 @@ class Build:
         buffer = self._config.buffer
         if buffer.disk is None:
             return {"room": buffer.max_updates}
+        from connector.adapters.journal import Journal
+
         self.journals[shard] = Journal(buffer.disk.path / f"{self._config.account}-{shard}.journal")
         return {
             "room": max(buffer.disk.max_updates, buffer.max_updates),

@@ -11,7 +11,6 @@ from pydantic import BaseModel
 
 from connector.cli.finding import Finding, failed, promise
 from connector.cli.preflight_kafka import kafka_findings
-from connector.cli.preflight_source import source_findings
 from connector.config import loose_mode, read_secret
 from connector.errors import ConfigError, ConnectorError, SinkRejected
 
@@ -29,6 +28,8 @@ BYTES_PER_UPDATE: Final = 300
 
 async def preflight(config: Config) -> list[Finding]:
     """Every check, from the configuration outwards."""
+    from connector.cli.preflight_source import source_findings
+
     names: dict[str, int] = {}
     findings = [_guarantee(config), *_secrets(config), *_buffer(config)]
     if not any(one.state == "fail" and one.subject.startswith("source.") for one in findings):
@@ -140,8 +141,8 @@ def _topics(config: Config, metrics: tuple[str, ...]) -> list[Finding]:
 
 
 def _schemas(config: Config, metrics: tuple[str, ...]) -> Iterator[Finding]:
-    from connector.adapters.registry import LEVEL, SchemaRegistry, subject_of
-    from connector.adapters.schema_files import by_topic
+    from connector.adapters.registry import LEVEL, SchemaRegistry
+    from connector.adapters.schema_files import by_topic, subject_of
 
     try:
         registry = SchemaRegistry(config.registry)

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from connector.adapters.log import LogObserver, configure
-from connector.adapters.registry import SchemaRegistry
+from connector.adapters.lookup import Lookup
 from connector.adapters.source import Access
 from connector.cli.build import Build
 from connector.cli.config import ConfigFile, config_path
@@ -60,7 +60,7 @@ async def _connect(config: Config, file: Path | None, signals: Signals) -> None:
             config, budget=budget, token=access.token, resolve=access.series, observers=[log, *observation.observers]
         )
         series = await _first_series(config, access, log)
-        holds, why = await asyncio.to_thread(_prepare, config, build, series)
+        holds, why = await _prepare(config, build, series)
         log.promised(holds, why)
         observation.know(build, holds, why)
         supervisor = build.supervisor(series)
@@ -74,15 +74,19 @@ async def _connect(config: Config, file: Path | None, signals: Signals) -> None:
             watching.cancel()
 
 
-def _prepare(config: Config, build: Build, series: tuple[Series, ...]) -> tuple[str, list[str]]:
-    """Ask the registry, for the last time, and check what can be known before; the promise that holds.
+async def _prepare(config: Config, build: Build, series: tuple[Series, ...]) -> tuple[str, list[str]]:
+    """Ask the registry, for the last time, and Kafka at the same time; the promise that holds.
 
     Raises:
         SchemaError, RegistryUnavailable, SinkRejected, SinkUnavailable
     """
-    with SchemaRegistry(config.registry) as registry:
-        build.learn(registry, series)
-    findings = start_findings(config, build.metrics)
+    build.place(series)
+    checking = asyncio.create_task(asyncio.to_thread(start_findings, config, build.metrics))
+    try:
+        async with Lookup(config.registry) as lookup:
+            await build.learn(lookup)
+    finally:
+        findings = await checking
     refuse_start(findings)
     return promise(config, findings)
 

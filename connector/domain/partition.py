@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 _SEED: Final = 0x9747B28C
@@ -25,6 +26,10 @@ def murmur2(data: bytes) -> int:
     return h ^ (h >> 15)
 
 
+@lru_cache(maxsize=16384)
 def partition_for(key: bytes, partitions: int) -> int:
-    """The partition of a key, as Java clients and librdkafka's ``murmur2_random`` choose it."""
+    """The partition of a key, as Java clients and librdkafka's ``murmur2_random`` choose it.
+
+    Remembered: keys are few, and every start asks for all of them several times.
+    """
     return (murmur2(key) & 0x7FFFFFFF) % partitions
