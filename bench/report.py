@@ -67,6 +67,8 @@ def draw(sections: dict[str, Any], folder: Path) -> list[str]:
     """The names of the plots that were drawn."""
     if importlib.util.find_spec("matplotlib") is None or "intervals" not in sections:
         return []
+    if "failed" in sections["intervals"]["rows"][0]:
+        return []
     import matplotlib as mpl  # noqa: PLC0415 - only the report needs it
 
     mpl.use("svg")
