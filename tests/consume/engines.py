@@ -70,7 +70,7 @@ def finish(command, env, cwd=None):
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 0, (printed + errors)[-4000:]
+    assert process.returncode == 0, printed[-4000:] + errors[-4000:]
     return printed
 
 
