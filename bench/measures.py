@@ -12,10 +12,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from bench.rig import ROOT, Rig, Run, cpu_seconds, end, rss_mb
-from connector.adapters.framing import Decoder, Encoder
 from connector.adapters.kafka import TransactionalSink
 from connector.adapters.recovery import Recovery
-from connector.adapters.schema_files import NAMES, schema_text
+from connector.adapters.registry import SchemaRegistry
+from connector.adapters.schema_files import by_topic
 from connector.config import load
 from connector.domain.model import Batch, Entry, Series, ShardState
 from connector.domain.records import Recorder
@@ -216,9 +216,11 @@ def _batches(count: int) -> Iterator[tuple[Entry, ...]]:
 
 
 def _sink(config: Any, metrics: str) -> TransactionalSink:
+    with SchemaRegistry(config.registry) as registry:
+        encoders, decode = registry.encoders(by_topic(config.names, (metrics,))), registry.decoder()
     recovery_ = Recovery(
         config.kafka.connection(),
-        Decoder(lambda _: schema_text("source-offset")),
+        decode,
         account=config.account,
         topics=config.names,
         metrics=(metrics,),
@@ -229,7 +231,7 @@ def _sink(config: Any, metrics: str) -> TransactionalSink:
     )
     return TransactionalSink(
         {**config.kafka.connection(), "transactional.id": config.names.transactional_id(0)},
-        {name: Encoder(name, 1) for name in NAMES},
+        encoders,
         recovery_,
         transaction_timeout=15.0,
         slow_commit=60.0,
