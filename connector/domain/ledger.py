@@ -122,6 +122,11 @@ class Ledger:
         """False from the first value for which there was none until half of the room is free again."""
         return not self.queue.full and self.full_since_us is None
 
+    @property
+    def covered(self) -> bool:
+        """True if every series has an open gap."""
+        return all(position.gap is not None for position in self.positions.values())
+
     def announce(self, series: Sequence[Series]) -> list[Series]:
         """Follow series that have no position; returns those of which the log may hold no row yet."""
         fresh = [one for one in series if one not in self._retired]

@@ -73,7 +73,8 @@ class Publisher:
         self._unknown: set[Series] = set()
         self.paused = False
         """True from `pause` until the log has shown that nobody followed."""
-        self._stopping = False
+        self.stopping = False
+        """True from `drain` on."""
         self._received = 0
         self._taken = 0
         self._proofs: deque[tuple[int, int]] = deque()
@@ -169,7 +170,7 @@ class Publisher:
             SinkFenced: another replica owns the shard now; nothing that waits here may be published.
             SinkRejected: a person has to act.
         """
-        while not self._stopping:
+        while not self.stopping:
             await self._due()
             await self._publish(beat=self._batcher.begin(self._clock.monotonic()))
         while True:
@@ -205,11 +206,11 @@ class Publisher:
 
     def drain(self) -> None:
         """Commit what waits, with a last heartbeat, then let `run` return."""
-        self._stopping = True
+        self.stopping = True
         self._wake.set()
 
     async def _due(self) -> None:
-        while not self._stopping:
+        while not self.stopping:
             waiting = len(self.ledger.queue)
             wait = self._batcher.next_timer(waiting) - self._clock.monotonic()
             if wait <= 0:
@@ -324,15 +325,20 @@ class Publisher:
         )
 
     def _complete_through(self, taken: int) -> int:
-        """The newest proof of which everything is in the first ``taken`` items; without a session, gaps cover all."""
+        """The newest proof of which everything is in the first ``taken`` items; without a session, what gaps cover.
+
+        A series that waits for its first session has no gap. Another replica, which takes this one for dead, may hear
+        its first value meanwhile.
+        """
         through_us = 0
         for position, proof_us in self._proofs:
             if position > self._taken + taken:
                 break
             through_us = proof_us
-        whole = taken == len(self.ledger.queue) and self.ledger.full_since_us is None
-        now = self._clock.wall_us()
-        return now if whole and self._source.proof_us() is None else min(now, through_us)
+        ledger, now = self.ledger, self._clock.wall_us()
+        whole = taken == len(ledger.queue) and ledger.full_since_us is None
+        covered = whole and self._source.proof_us() is None and ledger.covered
+        return now if covered else min(now, through_us)
 
     # The journal: while Kafka is away, what waits is on disk too.
 
@@ -461,7 +467,7 @@ class Publisher:
             "records_total": self._counts["records_total"] + entries,
             "dead_letters_total": self._counts["dead_letters_total"] + letters,
         }
-        state = "stopping" if self._stopping else session.pop("state")
+        state = "stopping" if self.stopping else session.pop("state")
         session.pop("state", None)
         return Beat(
             emitted_us=self._clock.wall_us(),

@@ -150,7 +150,7 @@ class Supervisor:
             self._failed.set_exception(error)
 
     async def _release(self, shard: int) -> None:
-        task, publishers = self._publishing.pop(shard)
+        task, publishers = self._publishing[shard]
         if not publishers or publishers[-1].paused:
             task.cancel()
         else:
@@ -159,6 +159,8 @@ class Supervisor:
         if pending:
             task.cancel()
             await asyncio.wait(pending, timeout=1.0)
+        # Not before: whoever is cancelled here leaves the shard to the one who ends everything.
+        del self._publishing[shard]
 
     async def _publish(self, shard: int, publishers: list[Publisher]) -> None:
         """Own the shard until it is drained or taken away."""
@@ -177,6 +179,8 @@ class Supervisor:
             finally:
                 self._detach(publisher)
                 await publisher.shut()
+            if publisher.stopping:
+                return
             if publisher.paused:
                 # Somebody followed; whether the shard is ours again, the group tells.
                 await publisher.resumed()

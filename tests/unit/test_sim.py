@@ -6,7 +6,8 @@ import pytest
 from sim.controls import CONTROLS
 from sim.runner import Tally, history, main, play
 
-SEEDS = range(200)
+SEEDS = (*range(200), 15140, 24474)
+"""And those that found what earlier builds did wrong."""
 FOUND_AT = {
     "no-fence-before-read": (165, 182),
     "no-rebuild": (40,),

@@ -167,6 +167,30 @@ def test_a_heartbeat_accounts_for_every_value_received():
     assert last["state"] == "stopping"
 
 
+@pytest.mark.parametrize("subscribed", [False, True], ids=["never subscribed", "in a gap"])
+def test_without_a_session_nothing_is_complete_that_no_gap_covers(subscribed):
+    """Another replica, which takes this one for dead, may hear the first value of a series meanwhile."""
+    log = Log()
+
+    async def main():
+        one = publisher(FlakySink(log), [])
+        await one.acquire([SERIES])
+        acquired = one._proofs[-1][1]
+        if subscribed:
+            one.subscribe([SERIES])
+            one.close(OpenGap(acquired, "disconnect"))
+        running = asyncio.create_task(one.run())
+        while len(log.values("z.beats")) < 10:
+            await asyncio.sleep(0.005)
+        one.drain()
+        await running
+        return acquired
+
+    acquired = asyncio.run(main())
+    last = log.progress().shard.complete_through_us
+    assert (last > acquired) is subscribed
+
+
 def test_the_owner_epoch_steps_at_each_recovery():
     log = Log()
     asyncio.run(publish(FlakySink(log, ["ok", "lost", "ok"]), [1, 2, 3]))
