@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 EOF = KafkaError._PARTITION_EOF
+SILENCE = 10.0
+"""Seconds; an owner that is well has a heartbeat in each."""
 
 
 class Message(NamedTuple):
@@ -53,9 +55,11 @@ class Audit:
         self._thread = threading.Thread(target=self._read, name="audit", daemon=True)
         self.failure: Exception | None = None
         self.positions: dict[tuple[str, int], int] = {}
+        self._places: list[tuple[str, int]] = []
 
     def __enter__(self) -> Self:
-        self._consumer.assign([TopicPartition(*place, 0) for place in places(self._consumer, self._names)])
+        self._places = places(self._consumer, self._names)
+        self._assign()
         self._thread.start()
         return self
 
@@ -91,12 +95,28 @@ class Audit:
             time.sleep(0.05)
 
     def _read(self) -> None:
+        heard = time.monotonic()
         try:
             while not self._stop.is_set():
-                for message in self._consumer.consume(500, 0.1):
+                messages = self._consumer.consume(500, 0.1)
+                for message in messages:
                     self._take(message)
+                if messages:
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > SILENCE:
+                    self._renew()
+                    heard = time.monotonic()
         except Exception as error:  # noqa: BLE001 - told by whoever waits for the thread
             self.failure = error
+
+    def _renew(self) -> None:
+        """Read on with a new consumer: after all brokers died, an old one was once seen to stay silent for ever."""
+        silent, self._consumer = self._consumer, Consumer(settings(self._kafka, "read_committed"))
+        threading.Thread(target=silent.close, daemon=True).start()
+        self._assign()
+
+    def _assign(self) -> None:
+        self._consumer.assign([TopicPartition(*place, self.positions.get(place, 0)) for place in self._places])
 
     def _take(self, message: Any) -> None:
         error = message.error()
