@@ -7,7 +7,6 @@ import gzip
 import json
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -104,7 +103,7 @@ class Wallboard:
         raise AssertionError(f"not within {seconds} s: {picture}")
 
     def close(self):
-        self.process.send_signal(signal.SIGINT)
+        self.process.terminate()
         self.process.wait(20)
         self.process.stdout.close()
         self.process.stderr.close()
