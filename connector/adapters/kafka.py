@@ -76,7 +76,7 @@ def _reason(error: BaseException) -> KafkaError:
     """What librdkafka raised.
 
     confluent_kafka raises a fatal error inside a callback and goes on with the next: a log line that follows in the
-    same call turns it into a SystemError, with the fatal one as its cause.
+    same call turns it into a SystemError, with the fatal one as its cause, or with none. Then only the log can tell.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -84,6 +84,8 @@ def _reason(error: BaseException) -> KafkaError:
             reason: KafkaError = cause.args[0]
             return reason
         cause = cause.__cause__ or cause.__context__
+    if isinstance(error, SystemError):
+        return KafkaError(KafkaError._FATAL, str(error), False, True, False)  # noqa: SLF001
     raise error
 
 

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from connector.adapters.kafka import TransactionalSink
-from connector.errors import SinkFenced
+from connector.errors import SinkFenced, SinkUnavailable
 
 
 class Producer:
@@ -87,15 +87,15 @@ def test_a_fatal_error_under_a_system_error_is_the_fatal_error():
         sink._commit(lambda _hints: [])
 
 
-def test_another_system_error_is_none_of_kafka():
+def test_a_system_error_that_hides_its_reason_leaves_it_to_the_log():
     class Broken(Producer):
         def begin_transaction(self):
-            raise SystemError("something else")
+            raise SystemError("returned NULL without setting an exception")
 
     sink = TransactionalSink(
         {"transactional.id": "zck.acme.0"}, {}, Recovery(), transaction_timeout=1.0, slow_commit=1.0,
         make_producer=Broken,
     )  # fmt: skip
     sink._acquire()
-    with pytest.raises(SystemError, match="something else"):
+    with pytest.raises(SinkUnavailable, match="returned NULL"):
         sink._commit(lambda _hints: [])
