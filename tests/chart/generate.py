@@ -54,7 +54,9 @@ KAFKA_KEYS = {
 COUNT = {"type": "integer", "minimum": 0, "maximum": 2147483647}
 AT_LEAST_1 = {"type": "integer", "minimum": 1, "maximum": 2147483647}
 PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
-DURATION = {"type": "string", "pattern": r"^([0-9]+(ms|s|m|h|d|w|y))+$"}
+ORDERED = r"^([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"
+"""The operator refuses other orders of the units."""
+DURATION = {"type": "string", "minLength": 1, "pattern": ORDERED}
 PERCENT = {"type": ["integer", "string", "null"], "minimum": 0, "pattern": r"^([0-9]|[1-9][0-9]|100)%$"}
 QUANTITY = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(m|[kMGTPE]i?)?$"}
 RESOURCES = {
@@ -168,7 +170,7 @@ RULES: dict[str, Schema] = {
     "networkPolicy.dns": OBJECTS,
     "networkPolicy.extraEgress": OBJECTS,
     "monitoring.podMonitor.interval": DURATION,
-    "monitoring.podMonitor.scrapeTimeout": {"type": "string", "pattern": r"^([0-9]+(ms|s|m|h|d|w|y))*$"},
+    "monitoring.podMonitor.scrapeTimeout": {"type": "string", "pattern": ORDERED},
     "monitoring.podMonitor.labels": LABELS,
     "monitoring.podMonitor.relabelings": OBJECTS,
     "monitoring.podMonitor.metricRelabelings": OBJECTS,
