@@ -211,10 +211,11 @@ class TransactionalSink:
             try:
                 producer.init_transactions(SLICE)
                 break
-            except KafkaException as error:
-                if not error.args[0].retriable() or self._monotonic() > deadline:
+            except (KafkaException, SystemError) as error:
+                reason = _reason(error)
+                if not reason.retriable() or self._monotonic() > deadline:
                     own = self._properties["transactional.id"]
-                    raise translate(error.args[0], f"init_transactions of transactional id {own}") from error
+                    raise translate(reason, f"init_transactions of transactional id {own}") from error
         progress, self._hints = self._recovery.read()
         self._producer = producer
         self._suspect = None

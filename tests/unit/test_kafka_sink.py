@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from connector.adapters.kafka import TransactionalSink
-from connector.errors import SinkFenced, SinkUnavailable
+from connector.errors import SinkFenced, SinkRejected, SinkUnavailable
 
 
 class Producer:
@@ -85,6 +85,22 @@ def test_a_fatal_error_under_a_system_error_is_the_fatal_error():
     sink._acquire()
     with pytest.raises(SinkFenced, match="fenced by a newer instance"):
         sink._commit(lambda _hints: [])
+
+
+def test_a_fatal_error_under_a_system_error_refuses_the_start_in_words():
+    class Refused(Producer):
+        def init_transactions(self, *_):
+            code = KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+            raise SystemError("returned a result with an exception set") from KafkaException(
+                KafkaError(code, "no", True)
+            )
+
+    sink = TransactionalSink(
+        {"transactional.id": "zck.acme.0"}, {}, Recovery(), transaction_timeout=1.0, slow_commit=1.0,
+        make_producer=Refused,
+    )  # fmt: skip
+    with pytest.raises(SinkRejected, match=r"init_transactions of transactional id zck\.acme\.0: no"):
+        sink._acquire()
 
 
 def test_a_system_error_that_hides_its_reason_leaves_it_to_the_log():
