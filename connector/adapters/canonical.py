@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from connector.adapters.schema_files import REMEDY
+from connector.errors import SchemaError
+
 Versions = list[tuple[int, str]]
 """Schema id and text, oldest first."""
 
@@ -27,6 +30,20 @@ def find(versions: Versions, text: str) -> int | None:
     """The id of the newest version that equals a schema; None if none does."""
     wanted = canonical(text)
     return next((schema_id for schema_id, known in reversed(versions) if canonical(known) == wanted), None)
+
+
+def registered(subject: str, name: str, text: str, versions: Versions) -> int:
+    """The id under which a subject has our schema, given by name and text.
+
+    Raises:
+        SchemaError: none of its versions is our schema.
+    """
+    if not versions:
+        raise SchemaError(f"subject {subject}: not in the registry; {REMEDY}")
+    schema_id = find(versions, text)
+    if schema_id is None:
+        raise SchemaError(f"subject {subject}: no version of it equals {name}.avsc; {REMEDY}")
+    return schema_id
 
 
 def changes(old: str, new: str) -> str:

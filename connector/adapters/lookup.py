@@ -14,8 +14,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from connector.adapters.canonical import Versions, find
-from connector.adapters.schema_files import REMEDY, by_subject, schema_text
+from connector.adapters.canonical import Versions, registered
+from connector.adapters.schema_files import by_subject, schema_text
 from connector.config.secrets import read_secret
 from connector.errors import ConfigError, ConnectorError, RegistryUnavailable, SchemaError
 
@@ -90,7 +90,7 @@ class Lookup:
         for (subject, name), versions in zip(wanted.items(), answers, strict=True):
             if isinstance(versions, BaseException):
                 raise versions
-            ids[subject] = _verify(subject, name, versions)
+            ids[subject] = registered(subject, name, schema_text(name), versions)
         return ids
 
     def schema_of(self, schema_id: int) -> str:
@@ -163,15 +163,6 @@ class Lookup:
         if status == 429 or status >= 500:
             return RegistryUnavailable(f"{text}: {message}; try again later")
         return SchemaError(f"{text}: {message}; check registry.urls")
-
-
-def _verify(subject: str, name: str, versions: Versions) -> int:
-    if not versions:
-        raise SchemaError(f"subject {subject}: not in the registry; {REMEDY}")
-    schema_id = find(versions, schema_text(name))
-    if schema_id is None:
-        raise SchemaError(f"subject {subject}: no version of it equals {name}.avsc; {REMEDY}")
-    return schema_id
 
 
 def _credentials(settings: Registry) -> dict[str, str]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
-from connector.adapters.canonical import Versions, changes, find
+from connector.adapters.canonical import Versions, changes, find, registered
 from connector.adapters.framing import Decoder, Encoder
 from connector.adapters.schema_files import REMEDY, schema_text, subject_of
 from connector.config.secrets import read_secret
@@ -181,13 +181,7 @@ class SchemaRegistry:
         return Registration(subject, name, "refused" if messages else "to register", None, level, messages)
 
     def _verify(self, subject: str, name: str) -> int:
-        versions = self._versions(subject)
-        if not versions:
-            raise SchemaError(f"subject {subject}: not in the registry; {REMEDY}")
-        schema_id = find(versions, schema_text(name))
-        if schema_id is None:
-            raise SchemaError(f"subject {subject}: no version of it equals {name}.avsc; {REMEDY}")
-        return schema_id
+        return registered(subject, name, schema_text(name), self._versions(subject))
 
     def _versions(self, subject: str) -> Versions:
         """Versions of a subject, oldest first; empty if there is no such subject."""

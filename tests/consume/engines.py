@@ -10,10 +10,10 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 from collections import defaultdict
 from pathlib import Path
 
+import waiting
 from consume import deps
 from consume.readme import EXAMPLES, lines
 
@@ -221,11 +221,5 @@ def collect(stream, found):
 
 
 def wait_until(condition, what, seconds=LIMIT):
-    """Poll until the condition gives something true."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.25)
-    raise AssertionError(f"not within {seconds} s: {what}")
+    """Poll until the condition gives something true, for as long as an engine may take."""
+    return waiting.wait_until(condition, seconds, what)
