@@ -55,10 +55,10 @@ class Front(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def front(target: str, asked: list[str] | None = None, **refusals: int) -> Iterator[str]:
+def front(target: str, asked: list[str] | None = None, port: int = 0, **refusals: int) -> Iterator[str]:
     """The address of a front; ``associations=405`` refuses every path that contains that word."""
     fields = {"target": target, "refusals": refusals, "asked": [] if asked is None else asked}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Fronted", (Front,), fields))
+    server = ThreadingHTTPServer(("127.0.0.1", port), type("Fronted", (Front,), fields))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -7,10 +7,7 @@ import importlib.util
 import json
 import sys
 import threading
-import urllib.error
-import urllib.request
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +15,7 @@ import pytest
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+from consume.registry import front
 
 from connector.adapters.framing import Encoder
 from connector.adapters.schema_files import schema_text
@@ -224,46 +222,6 @@ def test_an_outage_after_the_start_stops_nothing(registry, values):
     assert decode("t", framed(known))["error_id"] == VALUE["error_id"]
 
 
-class Front(BaseHTTPRequestHandler):
-    """A registry that answers questions about associations in its own way."""
-
-    target = ""
-    status = 0
-
-    def do_GET(self):
-        if "/associations" in self.path:
-            self._answer(self.status, b'{"error_code": 0, "message": "no"}')
-            return
-        try:
-            with urllib.request.urlopen(self.target + self.path, timeout=5) as answer:
-                self._answer(200, answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                self._answer(error.code, error.read())
-
-    def _answer(self, status, body):
-        self.send_response(status)
-        self.send_header("Content-Type", "application/vnd.schemaregistry.v1+json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-@contextlib.contextmanager
-def front(registry, status=404, port=0):
-    answering = type("Fronted", (Front,), {"target": registry.url, "status": status})
-    server = ThreadingHTTPServer(("127.0.0.1", port), answering)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
 def test_a_new_schema_waits_until_the_registry_is_back(registry, values, capsys):
     known = registry.store.register("t-value", schema_text("dead-letter"))
     port = free_port()
@@ -275,7 +233,7 @@ def test_a_new_schema_waits_until_the_registry_is_back(registry, values, capsys)
     assert found == []
     assert "Connection refused; trying again" in capsys.readouterr().err
     registry.faults.status = 503
-    with front(registry, port=port):
+    with front(registry.url, port=port, associations=404):
         waiting.join(0.5)
         assert found == []
         registry.faults.status = None
@@ -286,7 +244,7 @@ def test_a_new_schema_waits_until_the_registry_is_back(registry, values, capsys)
 @pytest.mark.parametrize("status", [405, 500])
 def test_a_registry_without_associations_is_read(registry, values, status):
     known = registry.store.register("t-value", schema_text("dead-letter"))
-    with front(registry, status) as url:
+    with front(registry.url, associations=status) as url:
         assert values(url)("t", framed(known))["error_id"] == VALUE["error_id"]
         # Negative control: this is what the client's own default does there.
         client = SchemaRegistryClient({"url": url, "max.retries": 0})
