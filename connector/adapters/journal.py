@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ITEM: Final = Entry | GapOpened | GapClosed | Subscribed | Retired | Rejected
 _TABLES: Final = """
 create table if not exists entry (id integer primary key, crc integer not null, item blob not null);
-create table if not exists owner (name text not null, epoch integer not null, primary key (name, epoch));
+create table if not exists owners (name text not null, epoch integer not null, primary key (name, epoch));
 """
 
 
@@ -69,7 +69,7 @@ class Journal:
     def begin(self, *owners: tuple[str, int]) -> None:
         """From now on items are recorded; they continue what these owners, each a name and an epoch, published."""
         self.recording = True
-        self._write([("delete from owner", [()]), ("insert or ignore into owner values (?, ?)", list(owners))])
+        self._write([("delete from owners", [()]), ("insert or ignore into owners values (?, ?)", list(owners))])
 
     def end(self) -> None:
         """Everything is committed."""
@@ -113,7 +113,7 @@ class Journal:
     def owners(self) -> set[tuple[str, int]]:
         """Whom the entries continue, by name and epoch; empty if there are none."""
         with self._lock:
-            rows = self._file.execute("select name, epoch from owner where exists (select 1 from entry)").fetchall()
+            rows = self._file.execute("select name, epoch from owners where exists (select 1 from entry)").fetchall()
         return {(name.decode(errors="replace"), int(epoch)) for name, epoch in rows}
 
     def items(self) -> Iterator[tuple[int, Any]]:
@@ -137,7 +137,7 @@ class Journal:
     def clear(self) -> None:
         """Forget everything."""
         self._pending.clear()
-        self._write([("delete from entry", [()]), ("delete from owner", [()])])
+        self._write([("delete from entry", [()]), ("delete from owners", [()])])
 
     def close(self) -> None:
         """Write what is left and close the file."""

@@ -51,6 +51,22 @@ def test_every_kind_of_item_comes_back_as_it_was(file):
     again.close()
 
 
+def test_a_file_whose_entries_have_no_owner_is_begun_anew(file):
+    """As an earlier build left it, which kept its owner elsewhere in the same file."""
+    file.parent.mkdir()
+    with sqlite3.connect(file) as raw:
+        raw.execute("create table owner (one integer primary key, name text, epoch integer)")
+        raw.execute("create table entry (id integer primary key, crc integer not null, item blob not null)")
+        raw.execute("insert into owner values (1, 'me', 1)")
+        raw.execute("insert into entry (crc, item) values (0, x'00')")
+    raw.close()
+    log = Log()
+    asyncio.run(restart(file, log, [1]))
+    assert published(log) == [(1, 1)]
+    asyncio.run(crash_while_kafka_is_away(file, log, range(2, 6)))
+    assert Journal(file).owners() != set()
+
+
 def test_only_its_owner_can_read_the_file(file):
     Journal(file).close()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
