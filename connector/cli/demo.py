@@ -177,7 +177,6 @@ class _Demo:
         """Show records for so long, or until ctrl-C; then end in order. The summary."""
         self._await_first_row()
         first_row = time.monotonic()
-        self._signals.showing = True
         while not self._signals.asked and (seconds is None or time.monotonic() < first_row + seconds):
             self._step()
         watched = time.monotonic() - first_row
@@ -200,6 +199,8 @@ class _Demo:
     def _step(self) -> None:
         self._deployment.require_alive()
         self._reader.read(0.05)
+        # Before the first row can be seen: who sees it may end the demo in order.
+        self._signals.showing = self._reader.seen.consumed > 0
         self._screen.show(self._reader.seen)
 
     def _finish(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from connector.errors import LocalError
-from connector.local.process import HOST, Process, free_port, listening
+from connector.local.process import HOST, Process, free_port, listening, uninterrupted
 
 
 class Noida:
@@ -26,15 +26,18 @@ class Noida:
     def __init__(self) -> None:
         installed = _installed()
         self._port = free_port()
-        self._folder = Path(tempfile.mkdtemp(prefix="noida-"))
-        # An interrupt may come before anybody can call `stop`.
-        atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
+        with uninterrupted():
+            self._folder = Path(tempfile.mkdtemp(prefix="noida-"))
+            # An interrupt may come before anybody can call `stop`.
+            atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
         self.process = Process(
             "noida-db",
             [str(_executable(installed, self._folder)), *_arguments(self._folder / "data", self._port)],
             log=self._folder / "server.log",
             folder=self._folder,
         )
+        # What is registered last runs first: a server that lives would write into its folder again.
+        atexit.register(self.process.kill)
 
     @property
     def bootstrap(self) -> str:
@@ -43,8 +46,8 @@ class Noida:
 
     def start(self, *, seconds: float = 20) -> Self:
         """Start it and wait until it accepts connections; LocalError names its log otherwise."""
-        self.process.start()
         try:
+            self.process.start()
             self.process.wait_until(lambda: listening(self._port), seconds=seconds)
         except BaseException:
             self.stop()

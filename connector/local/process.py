@@ -7,13 +7,14 @@ import random
 import signal
 import socket
 import subprocess
+import threading
 import time
 from typing import TYPE_CHECKING
 
 from connector.errors import LocalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -22,6 +23,7 @@ _PORTS = range(20_000, 32_000)
 # Reads until the pipe from us closes without a word: then we are dead, and so must the server be.
 # A parent-death signal would fire when the starting thread ends, and exists on Linux only.
 _GUARD = 'trap "" INT TERM HUP; read -r _ || kill -KILL "$1"'
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _taken: set[int] = set()
 
 
@@ -49,6 +51,24 @@ def listening(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
         return True
     return False
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Signals wait until what is made here is known to the one who is to end it."""
+    if threading.current_thread() is not threading.main_thread():
+        # Signals are handled in the main thread only.
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda one, _: came.append(one)) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for one in came:
+            signal.raise_signal(one)
 
 
 class Process:
@@ -81,6 +101,10 @@ class Process:
         """Start it, appending to its log; LocalError if the program cannot be run."""
         if self.alive:
             return
+        with uninterrupted():
+            self._launch()
+
+    def _launch(self) -> None:
         try:
             with self.log.open("ab") as output:
                 self._server = subprocess.Popen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from connector.errors import LocalError
 from connector.local import maven
 from connector.local.kafka import Kafka
 from connector.local.noida import Noida
-from connector.local.process import Process, free_port, listening
+from connector.local.process import Process, free_port, listening, uninterrupted
 from connector.local.registry import LocalRegistry
 
 if TYPE_CHECKING:
@@ -359,3 +360,19 @@ os.kill(os.getpid(), signal.SIGKILL)
     while listening(port):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_signal_waits_until_what_is_made_has_its_owner() -> None:
+    made = []
+
+    @uninterrupted()
+    def make() -> None:
+        signal.raise_signal(signal.SIGINT)
+        made.append("server")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        make()
+    assert made == ["server"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
