@@ -13,7 +13,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import fastavro
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -81,10 +82,7 @@ class Audit:
         """Wait until everything that is committed now was read."""
         consumer = Consumer(settings(self._kafka, "read_committed"))
         try:
-            ends = {
-                place: consumer.get_watermark_offsets(TopicPartition(*place), timeout=30)[1]
-                for place in places(consumer, self._names)
-            }
+            ends = {place: _end(consumer, place) for place in places(consumer, self._names)}
         finally:
             consumer.close()
         deadline = time.monotonic() + seconds
@@ -163,6 +161,22 @@ def settings(kafka: str, isolation: str) -> dict[str, Any]:
         "reconnect.backoff.max.ms": 500,
         "log_level": 0,
     }
+
+
+def _end(consumer: Consumer, place: tuple[str, int]) -> int:
+    """Where a partition ends now; its leadership may be on the way to another broker after a fault."""
+    offsets: list[int] = []
+
+    def asked() -> bool:
+        try:
+            offsets[:] = consumer.get_watermark_offsets(TopicPartition(*place), timeout=30)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+                raise
+        return bool(offsets)
+
+    wait_until(asked, what=f"a leader of {place}")
+    return offsets[1]
 
 
 def places(consumer: Consumer, topics: Iterable[str]) -> list[tuple[str, int]]:
