@@ -259,12 +259,11 @@ class PrometheusObserver(Collector):
 
     def _of_shards(self, now_us: int) -> dict[str, Any]:
         shards = [((str(number),), shard) for number, shard in self._status.shards.items()]
-        beats = [(label, shard.beat) for label, shard in shards if shard.beat is not None]
         return {
             "shard_owned": [(label, 1) for label, _ in shards],
             "owner_epoch": [(label, shard.owner_epoch) for label, shard in shards],
             "batch_id": [(label, shard.batch_id) for label, shard in shards],
-            "heartbeat_age_seconds": [(label, (now_us - beat.emitted_us) / 1e6) for label, beat in beats],
+            "heartbeat_age_seconds": [(label, shard.silent_us(now_us) / 1e6) for label, shard in shards],
             "complete_through_timestamp_seconds": [
                 (label, shard.through_us / 1e6) for label, shard in shards if shard.through_us is not None
             ],

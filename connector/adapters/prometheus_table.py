@@ -75,7 +75,7 @@ TABLE: Final = (
     Row("shard_owned", GAUGE, ("shard",), "1 for each shard that this replica owns"),
     Row("owner_epoch", GAUGE, ("shard",), "Owner epoch of an owned shard"),
     Row("batch_id", GAUGE, ("shard",), "Number of the newest transaction of an owned shard"),
-    Row("heartbeat_age_seconds", GAUGE, ("shard",), "Age of the newest committed heartbeat"),
+    Row("heartbeat_age_seconds", GAUGE, ("shard",), "Time since the newest heartbeat, or since the takeover"),
     Row("complete_through_timestamp_seconds", GAUGE, ("shard",), "Everything received before is committed"),
     Row("shards_acquired_total", COUNTER, (), "Shards taken over"),
     Row("shards_yielded_total", COUNTER, (), "Shards handed over or lost"),

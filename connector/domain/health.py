@@ -52,8 +52,7 @@ def health(status: Status, now_us: int, *, heartbeat_us: int) -> Health:
 
 def _late(status: Status, now_us: int, heartbeat_us: int) -> Health | None:
     for shard in status.shards.values():
-        last_us = shard.acquired_us if shard.beat is None else shard.beat.emitted_us
-        silent_us = now_us - last_us
+        silent_us = shard.silent_us(now_us)
         if silent_us > 5 * heartbeat_us + 2_000_000:
             text = f"Shard {shard.number} has committed no heartbeat for {silent_us / 1e6:.0f} s."
             return Health(_level(silent_us), text)

@@ -72,6 +72,10 @@ class Shard:
         self.through_us: int | None = None
         self.beat: Beat | None = None
 
+    def silent_us(self, now_us: int) -> int:
+        """Microseconds since the newest committed heartbeat; before the first, since the shard was acquired."""
+        return now_us - (self.acquired_us if self.beat is None else self.beat.emitted_us)
+
 
 class Commit(NamedTuple):
     """One transaction. ``latency_us``: from the receipt of its oldest update until it was committed."""

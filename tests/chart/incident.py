@@ -130,6 +130,7 @@ class Incident:
         rules = one(engine(values_of(MINIMAL) | {"monitoring": monitoring}), "PrometheusRule")
         self.prometheus = Prometheus(self.folder, self.ports, self.audit, rules["spec"])
         self.until("min(zendesk_chat_group_members) == 2", "two members")
+        self.until("max(zendesk_chat_session_up) == 1", "a session")
         self._dead_letters()
         for _ in range(2):
             self._lose_session()

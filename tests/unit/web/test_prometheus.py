@@ -167,6 +167,17 @@ def test_an_incident_in_numbers(scene):
         assert found[PREFIX + name, *labels] == value, name
 
 
+def test_a_takeover_that_commits_nothing_ages_too(scene):
+    """Kafka lost between the takeover and the first heartbeat: the alert needs a number."""
+    metrics, feed = scene
+    feed.acquire()
+    feed.wait(40)
+    assert samples(metrics)[PREFIX + "heartbeat_age_seconds", "0"] == 40
+    feed.commit()
+    feed.wait(3)
+    assert samples(metrics)[PREFIX + "heartbeat_age_seconds", "0"] == 3
+
+
 def test_a_new_owner_epoch_counts_on(scene):
     metrics, feed = scene
     feed.acquire()
