@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from connector.domain.events import Acquired, Committed, Event, Failed, Rejected, Updated
 from connector.domain.ledger import Ledger, unpublished
-from connector.domain.model import Batch, Beat, Entry, GapClosed, OpenGap, Progress, ShardState, Subscribed
-from connector.domain.queue import Queue, count_values, is_value
+from connector.domain.model import Batch, Beat, OpenGap, Progress, ShardState, Subscribed
+from connector.domain.proofs import Proofs
+from connector.domain.queue import Queue, count_values
 from connector.domain.refusal import refuse
-from connector.domain.restore import restore
 from connector.errors import RecordRefused, SinkFenced, SinkRejected, SinkUnavailable
 from connector.runtime.clock import Clock
+from connector.runtime.counters import Counters
+from connector.runtime.disk_buffer import DiskBuffer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from connector.domain.batcher import Batcher
     from connector.domain.model import Record, Series
@@ -51,9 +52,8 @@ class Publisher:
         self.shard = shard
         queue = Queue(room=room, memory=memory, store=journal)
         self.ledger = Ledger(queue, collapse_repeats=collapse_repeats)
-        self._journal = journal
-        self._sync_interval = sync_interval
-        self._syncing: asyncio.Task[None] | None = None
+        self._disk = None if journal is None else DiskBuffer(journal, queue, shard=shard, interval=sync_interval)
+        self._counters = Counters(self.ledger)
         self._sink = sink
         self._recorder = recorder
         self._batcher = batcher
@@ -75,24 +75,20 @@ class Publisher:
         """True from `pause` until the log has shown that nobody followed."""
         self.stopping = False
         """True from `drain` on."""
-        self._received = 0
-        self._taken = 0
-        self._proofs: deque[tuple[int, int]] = deque()
-        self._counts: dict[str, int] = {}
-        self._reset_counts()
+        self._proofs = Proofs()
 
     # What the source says, on the event loop.
 
     def admit(self, update: Updated) -> None:
         """An update of one of this shard's series."""
-        self._received += 1
+        self._counters.received += 1
         self.ledger.admit(update)
         if not self._wake.is_set():
             self._wake.set()
 
     def reject(self, rejected: Rejected) -> None:
         """A frame that could not become a record."""
-        self._received += 1
+        self._counters.received += 1
         self.ledger.reject(rejected)
         self._wake.set()
 
@@ -129,11 +125,11 @@ class Publisher:
         """All that the source sent before that instant was received, hence is in the queue or already committed."""
         self.ledger.proven_us = through_us
         if self.ledger.full_since_us is None:
-            self._proofs.append((self._taken + len(self.ledger.queue), through_us))
+            self._proofs.add(len(self.ledger.queue), through_us)
 
     def close(self, gap: OpenGap) -> None:
         """The session ended."""
-        self._counts["reconnects_total"] += 1
+        self._counters.reconnects += 1
         self.ledger.close(gap)
         self._wake.set()
 
@@ -149,13 +145,13 @@ class Publisher:
         progress = await self._fence()
         self._log = progress.shard
         reason = "restart" if progress.shard.owner == self._owner else "takeover"
-        if self._journal is not None:
-            reason = self._restore(self._journal, progress, reason)
+        if self._disk is not None:
+            reason = "journal" if self._disk.restore(self.ledger.positions, progress) is False else reason
         series = tuple(series)
         self.ledger.recover(progress, series, reason=reason, at_us=self._clock.wall_us())
         self._unknown = self.ledger.positions.keys() - progress.offsets.keys()
         self.announce(series)
-        self._reset_counts()
+        self._counters.reset()
         self.prove(self._clock.wall_us())
         self._acquired(progress, began)
 
@@ -198,10 +194,8 @@ class Publisher:
 
     async def shut(self) -> None:
         """Let the producer go; what still waits is left to the next owner's gap."""
-        if self._syncing is not None:
-            self._syncing.cancel()
-        if self._journal is not None:
-            self._journal.close()
+        if self._disk is not None:
+            self._disk.close()
         await self._sink.close()
 
     def drain(self) -> None:
@@ -255,13 +249,22 @@ class Publisher:
 
     async def _commit(self, make: Callable[[Hints], Iterable[Record]]) -> float:
         """Commit, and meanwhile keep on disk what waits if that takes as long as a crash may cost."""
-        if self._journal is None:
+        if self._disk is None:
             return await self._sink.commit(make)
-        overdue = asyncio.get_running_loop().call_later(self._sync_interval, self._record)
+        overdue = asyncio.get_running_loop().call_later(self._disk.interval, self._record)
         try:
             return await self._sink.commit(make)
         finally:
             overdue.cancel()
+
+    def _record(self) -> None:
+        """Kafka is away or slow: from now on what waits is kept on disk too."""
+        if self._disk is not None:
+            self._disk.record(*self._owners())
+
+    def _owners(self) -> tuple[tuple[str, int], tuple[str, int]]:
+        """Entries continue the log as it is, and as the transaction leaves it whose end is not known yet."""
+        return (self._log.owner, self._log.owner_epoch), (self._owner, self._owner_epoch)
 
     def _narrow(self, items: tuple[Any, ...], message: str) -> tuple[Any, ...]:
         """Half of a batch in which one record is refused; alone, that record becomes a dead letter.
@@ -280,27 +283,23 @@ class Publisher:
             known, proven_us = self._progress.offsets, self._log.complete_through_us
             ledger.queue.replace(refuse(ledger.queue, ledger.positions, known, message, proven_us=proven_us))
             more = max(0, len(ledger.queue) - before)
-            self._proofs = deque((place + more, through_us) for place, through_us in self._proofs)
+            self._proofs.widen(more)
         except ValueError:
             raise SinkRejected(remedy) from None
-        if self._journal is not None and self._journal.recording:
-            self._journal.end()
-            self._begin(self._journal)
-            ledger.queue.record()
+        if self._disk is not None:
+            self._disk.renew(*self._owners())
         return self._batcher.take(ledger.queue)
 
     def _committed(self, batch: Batch, taken: int, attempt: ShardState, seconds: float, *, counted: bool) -> None:
         self._backoff.reset()
         self._log = attempt
-        self._taken += taken
-        while len(self._proofs) > 1 and self._proofs[1][0] <= self._taken:
-            self._proofs.popleft()
+        self._proofs.take(taken)
         self.ledger.queue.release(taken)
         self.ledger.relieve()
-        if self._journal is not None and self._journal.recording:
-            self._settle(self._journal)
+        if self._disk is not None:
+            self._disk.settle(*self._owners())
         if counted:
-            self._count(batch.items)
+            self._counters.count(batch.items)
         if self._unknown:
             self._learn(batch.items)
         self._emit(Committed(batch, attempt.batch_id, seconds, self._clock.wall_us()))
@@ -314,6 +313,18 @@ class Publisher:
     def _batch(self, items: tuple[Any, ...], taken: int, *, beat: bool) -> Batch:
         through_us = max(self._log.complete_through_us, self._complete_through(taken))
         return Batch(self.shard, items, through_us, self._beat(items, taken) if beat else None)
+
+    def _beat(self, items: tuple[Any, ...], taken: int) -> Beat:
+        session = self._source.beat(self.ledger.positions)
+        counters = self._counters.told(items, taken) | {"frames_total": session.pop("frames_total")}
+        state = session.pop("state")
+        return Beat(
+            emitted_us=self._clock.wall_us(),
+            state="stopping" if self.stopping else state,
+            series_expected=len(self.ledger.positions),
+            counters=counters,
+            **session,
+        )
 
     def _attempt(self, batch: Batch) -> ShardState:
         return ShardState(
@@ -330,69 +341,11 @@ class Publisher:
         A series that waits for its first session has no gap. Another replica, which takes this one for dead, may hear
         its first value meanwhile.
         """
-        through_us = 0
-        for position, proof_us in self._proofs:
-            if position > self._taken + taken:
-                break
-            through_us = proof_us
+        through_us = self._proofs.through(taken)
         ledger, now = self.ledger, self._clock.wall_us()
         whole = taken == len(ledger.queue) and ledger.full_since_us is None
         covered = whole and self._source.proof_us() is None and ledger.covered
         return now if covered else min(now, through_us)
-
-    # The journal: while Kafka is away, what waits is on disk too.
-
-    def _restore(self, journal: Journal, progress: Progress, reason: str) -> str:
-        """Take up what an earlier process of this replica left, unless another owner followed it."""
-        shard = progress.shard
-        if (shard.owner, shard.owner_epoch) not in journal.owners():
-            journal.clear()
-            return reason
-        numbers: list[int] = []
-
-        kept: list[bool] = []
-
-        def items() -> Iterator[Any]:
-            for number, item in journal.items():
-                numbers.append(number)
-                kept.append(is_value(item))
-                yield item
-
-        counts = list(restore(self.ledger.positions, items(), progress))
-        values = sum(count and value for count, value in zip(counts, kept, strict=True))
-        journal.discard(number for number, count in zip(numbers, counts, strict=True) if not count)
-        journal.recording = True
-        self.ledger.queue.restore(sum(counts), values)
-        self._syncing = asyncio.create_task(self._sync(journal), name=f"journal-{self.shard}")
-        return "journal" if len(counts) != sum(counts) else reason
-
-    def _record(self) -> None:
-        """Kafka is away or slow: from now on what waits is kept on disk too."""
-        journal = self._journal
-        if journal is None or journal.recording:
-            return
-        self._begin(journal)
-        self.ledger.queue.record()
-        self._syncing = asyncio.create_task(self._sync(journal), name=f"journal-{self.shard}")
-
-    def _begin(self, journal: Journal) -> None:
-        """The entries continue the log as it is, and as the transaction leaves it whose end is not known yet."""
-        journal.begin((self._log.owner, self._log.owner_epoch), (self._owner, self._owner_epoch))
-
-    def _settle(self, journal: Journal) -> None:
-        """Go on recording until everything is committed."""
-        if self.ledger.queue:
-            self._begin(journal)
-            return
-        if self._syncing is not None:
-            self._syncing.cancel()
-            self._syncing = None
-        journal.end()
-
-    async def _sync(self, journal: Journal) -> None:
-        while True:
-            await asyncio.to_thread(journal.sync)
-            await asyncio.sleep(self._sync_interval)
 
     # Recovery.
 
@@ -413,11 +366,11 @@ class Publisher:
             self._acquired(progress, began)
         if landed and attempt is not None:
             self._log = attempt
-            self._received -= count_values(items)
+            self._counters.received -= count_values(items)
             return ()
         left = unpublished(items, progress)
         # What a torn transaction left in the log was counted by the owner epoch that sent it.
-        self._received -= count_values(items) - count_values(left)
+        self._counters.received -= count_values(items) - count_values(left)
         return left
 
     async def _fence(self) -> Progress:
@@ -431,51 +384,11 @@ class Publisher:
                 continue
             if self._ours.is_set():
                 self._owner_epoch = max(self._owner_epoch, progress.shard.owner_epoch) + 1
-                self._reset_counts()
+                self._counters.reset()
                 self._progress = progress
-                if self._journal is not None and self._journal.recording:
-                    self._begin(self._journal)
+                if self._disk is not None:
+                    self._disk.follow(*self._owners())
                 return progress
-
-    # Counters, conserved: received = records + suppressed + dead letters + dropped + waiting.
-
-    def _reset_counts(self) -> None:
-        self._received = self.ledger.queue.values() + self.ledger.held
-        self.ledger.suppressed = self.ledger.dropped = 0
-        self._counts = dict.fromkeys(("records_total", "gaps_total", "dead_letters_total", "reconnects_total"), 0)
-
-    def _count(self, items: tuple[Any, ...]) -> None:
-        entries = list(map(type, items)).count(Entry)
-        self._counts["records_total"] += entries
-        if entries != len(items):
-            self._counts["gaps_total"] += sum(1 for item in items if isinstance(item, GapClosed))
-            self._counts["dead_letters_total"] += sum(1 for item in items if isinstance(item, Rejected))
-
-    def _beat(self, items: tuple[Any, ...], taken: int) -> Beat:
-        entries = list(map(type, items)).count(Entry)
-        letters = count_values(items) - entries
-        queue = self.ledger.queue
-        waiting = queue.values(taken)
-        session = self._source.beat(self.ledger.positions)
-        counters = {
-            **self._counts,
-            "values_received_total": self._received,
-            "repeats_suppressed_total": self.ledger.suppressed,
-            "dropped_total": self.ledger.dropped,
-            "waiting": waiting + self.ledger.held,
-            "frames_total": session.pop("frames_total"),
-            "records_total": self._counts["records_total"] + entries,
-            "dead_letters_total": self._counts["dead_letters_total"] + letters,
-        }
-        state = "stopping" if self.stopping else session.pop("state")
-        session.pop("state", None)
-        return Beat(
-            emitted_us=self._clock.wall_us(),
-            state=state,
-            series_expected=len(self.ledger.positions),
-            counters=counters,
-            **session,
-        )
 
 
 def _nothing() -> None:

@@ -109,18 +109,18 @@ async def crash_while_kafka_is_away(file, log, values, *, synced=True, away=("lo
     one.admit(update(1))
     while not log.values("z.metrics") or sink.outcomes:
         await asyncio.sleep(0.002)
-    while not one._journal.recording:
+    while not one._disk._journal.recording:
         await asyncio.sleep(0.002)
     for value in values:
         one.admit(update(value))
     if synced:
-        while one._journal._pending:
+        while one._disk._journal._pending:
             await asyncio.sleep(0.005)
-    one._journal._pending.clear()
+    one._disk._journal._pending.clear()
     running.cancel()
-    one._syncing.cancel()
-    await asyncio.gather(running, one._syncing, return_exceptions=True)
-    one._journal._file.close()
+    one._disk._syncing.cancel()
+    await asyncio.gather(running, one._disk._syncing, return_exceptions=True)
+    one._disk._journal._file.close()
 
 
 async def restart(file, log, values=(), owner="me"):
@@ -163,12 +163,12 @@ def test_a_shard_that_the_group_took_away_is_on_disk(file):
     async def main():
         one = publisher(FlakySink(Log()), [], journal=Journal(file), sync_interval=60)
         await one.acquire([SERIES])
-        assert not one._journal.recording
+        assert not one._disk._journal.recording
         one.pause()
         one.admit(update(1))
-        one._syncing.cancel()
-        one._journal.sync()
-        return [item for _, item in one._journal.items() if isinstance(item, Entry)]
+        one._disk._syncing.cancel()
+        one._disk._journal.sync()
+        return [item for _, item in one._disk._journal.items() if isinstance(item, Entry)]
 
     assert [entry.value for entry in asyncio.run(main())] == [1.0]
 

@@ -175,7 +175,7 @@ def test_without_a_session_nothing_is_complete_that_no_gap_covers(subscribed):
     async def main():
         one = publisher(FlakySink(log), [])
         await one.acquire([SERIES])
-        acquired = one._proofs[-1][1]
+        acquired = one._proofs.through(len(one.ledger.queue))
         if subscribed:
             one.subscribe([SERIES])
             one.close(OpenGap(acquired, "disconnect"))
