@@ -16,6 +16,7 @@ with suppress(ImportError):
     from picows.websockets import exceptions as picows
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable
 
     from websockets.asyncio.client import ClientConnection
@@ -43,6 +44,15 @@ def opener(client: str) -> Callable[..., Awaitable[ClientConnection]]:
         ConfigError: it is not installed.
     """
     return _with_picows if client == "picows" and _installed() else _with_websockets
+
+
+def event_loop(client: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop: picows comes with uvloop, which wakes up at less cost; None is asyncio's own."""
+    if client != "picows" or not _installed():
+        return None
+    import uvloop  # noqa: PLC0415 - an extra
+
+    return cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)
 
 
 def _installed() -> bool:

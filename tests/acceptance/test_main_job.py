@@ -105,8 +105,10 @@ def test_every_malformed_frame_is_a_dead_letter_once_byte_for_byte_and_the_sessi
     assert findings_of(stage) == []
 
 
-def test_a_reconnect_is_a_declared_gap_and_the_numbers_go_on(make_stage):
+@pytest.mark.parametrize("client", ["websockets", "picows"])
+def test_a_reconnect_is_a_declared_gap_and_the_numbers_go_on(make_stage, client):
     stage = make_stage(rate=300.0)
+    stage.write_config(source={"client": client})
     connector = stage.start_connector()
     wait_for_frames(stage, 400)
     for mode in ("close", "reset", "fin"):
@@ -247,8 +249,10 @@ def test_a_429_is_waited_out(make_stage, body):
     assert json.loads(stage.log().splitlines()[-1])["event"]
 
 
-def test_sigterm_within_ten_seconds_and_what_was_received_is_committed(make_stage):
+@pytest.mark.parametrize("client", ["websockets", "picows"])
+def test_sigterm_within_ten_seconds_and_what_was_received_is_committed(make_stage, client):
     stage = make_stage(rate=2000.0)
+    stage.write_config(source={"client": client})
     connector = stage.start_connector()
     wait_for_frames(stage, 3_000)
     began = time.monotonic()

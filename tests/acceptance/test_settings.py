@@ -53,11 +53,12 @@ def final_reasons(stage):
     return {m.value["reason"] for m in stage.read("gaps") if m.value["ended_at"] is not None}
 
 
-def test_over_wss_with_a_ca_of_its_own(make_stage):
+@pytest.mark.parametrize("client", ["websockets", "picows"])
+def test_over_wss_with_a_ca_of_its_own(make_stage, client):
     stage = make_stage(tls=True)
     assert stage.ready["url"].startswith("wss:")
     stage.write_config(
-        source={"ca_file": stage.ready["ca"], "allow_plain_loopback": False},
+        source={"ca_file": stage.ready["ca"], "allow_plain_loopback": False, "client": client},
         # By name, so that the Departments API is asked over https too.
         subscriptions=departments("all", "Support"),
     )

@@ -208,3 +208,12 @@ def test_what_is_not_installed_is_named(monkeypatch):
     monkeypatch.setattr(library, "picows", library.exceptions)
     with pytest.raises(ConfigError, match=r"zendesk-chat-kafka\[fast\]"):
         library.opener("picows")
+    with pytest.raises(ConfigError, match="fast"):
+        library.event_loop("picows")
+
+
+def test_only_picows_brings_an_event_loop_of_its_own():
+    assert library.event_loop("websockets") is None
+    loop = library.event_loop("picows")()
+    assert type(loop).__module__.startswith("uvloop")
+    loop.close()
