@@ -16,15 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import measures
+from bench.commits import commits
+from bench.emulation import emulation
 from bench.report import write
 from bench.rig import ROOT, Rig
 from bench.stages import stages
+from bench.watching import reloads, watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-LIMIT = 270
+LIMIT = 600
 """Seconds that one section may take."""
 SHORT = 0.02
 """The scale of `--short`."""
@@ -72,6 +75,10 @@ def sections(rig: Rig, scale: float) -> dict[str, Callable[[], list[dict[str, An
         "variants": lambda: measures.variants(rig, updates),
         "start_and_stop": lambda: measures.start_and_stop(rig),
         "recovery": lambda: measures.recovery(rig),
+        "watching": lambda: watching(rig, updates // 4),
+        "reloads": lambda: reloads(rig),
+        "commits": lambda: commits(rig, max(20, int(200 * scale))),
+        "emulation": lambda: emulation(seconds),
         "imports": measures.imports,
     }
 

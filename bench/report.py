@@ -17,6 +17,10 @@ TITLES = {
     "variants": "Settings",
     "start_and_stop": "Start, memory, CPU at 200 updates/s, stop",
     "recovery": "Recovery: fence and read back, by rows in offsets",
+    "watching": "Watched (metrics each second, one open status page) against unwatched",
+    "reloads": "A changed configuration: file written to difference applied",
+    "commits": "One transaction over 12 partitions by a bare producer, by the pause since the one before",
+    "emulation": "The emulator, to one connection",
     "imports": "Slowest imports of run",
 }
 
