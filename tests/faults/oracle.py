@@ -60,8 +60,13 @@ def judge(lines: list[dict[str, Any]], messages: dict[str, list[Message]], *, si
     """Compare the journal with what the auditor read. ``since_us``: count gaps and their starts from then on only."""
     verdict = Verdict()
     metrics = messages["metrics"]
-    values, snapshots = published(lines)
+    values, snapshots, shown = published(lines)
     have = {identity(one) for one in metrics}
+    verdict.duplicated += [
+        f"published on two sessions: {one}"
+        for one in shown
+        if sum((*where, one.series) in have for where in one.deliveries) > 1
+    ]
     # A value that Kafka refuses is declared by its dead letter.
     letters = (one.value for one in messages["dead-letters"])
     have |= {(one["session_id"], one["frame"], one["series"]) for one in letters}
@@ -82,6 +87,12 @@ def judge(lines: list[dict[str, Any]], messages: dict[str, list[Message]], *, si
     repeats(verdict, metrics)
     order(verdict, metrics, lines)
     verdict.undeclared += steps(metrics, messages["gaps"])
+    verdict.undeclared += [
+        f"{series}: a gap of {gap.reason} never ended"
+        for series, gaps in spans.items()
+        for gap in gaps
+        if gap.ended_us == float("inf")
+    ]
     verdict.undeclared += holes(messages["heartbeats"], messages["offsets"])
     final = [one for one in messages["gaps"] if one.value["ended_at"] is not None]
     for one in final:
@@ -94,8 +105,8 @@ def judge(lines: list[dict[str, Any]], messages: dict[str, list[Message]], *, si
 # The journal.
 
 
-def published(lines: Iterable[dict[str, Any]]) -> tuple[list[Value], list[Value]]:
-    """Every value from its series' first subscription on, with its deliveries; and every snapshot."""
+def published(lines: Iterable[dict[str, Any]]) -> tuple[list[Value], list[Value], list[Value]]:
+    """Every value from its series' first subscription on, with its deliveries; every snapshot; both together."""
     snapshots: dict[tuple[str, str], Value] = {}
     frames: list[Value] = []
     values: dict[str, Deliveries] = {}
@@ -109,7 +120,11 @@ def published(lines: Iterable[dict[str, Any]]) -> tuple[list[Value], list[Value]
             snapshots.setdefault((series, line["session"]), one)
             values.setdefault(series, Deliveries())
     again = [one for one in frames if not values[one.series].deliver(one)]
-    return [one for series, many in values.items() for one in many.values(series)], [*snapshots.values(), *again]
+    for one in snapshots.values():
+        values[one.series].show(one)
+    published = [one for series, many in values.items() for one in many.values(series)]
+    shown = [one for series, many in values.items() for one in many.shown(series)]
+    return published, [*snapshots.values(), *again], shown
 
 
 class Deliveries:
@@ -119,6 +134,7 @@ class Deliveries:
         self._times: list[int] = []
         self._literals: list[str] = []
         self._frames: list[list[tuple[str, int]]] = []
+        self._snapshots: dict[int, list[Value]] = defaultdict(list)
 
     def add(self, at_us: int, literal: str) -> None:
         self._times.append(at_us)
@@ -136,6 +152,20 @@ class Deliveries:
             return False
         self._frames[at].append(delivery)
         return True
+
+    def show(self, snapshot: Value) -> None:
+        """A snapshot shows the newest value before it: the one of before the first subscription, too."""
+        self._snapshots[bisect.bisect_right(self._times, snapshot.at_us) - 1].append(snapshot)
+
+    def shown(self, series: str) -> list[Value]:
+        """Every value with the frames that carried it and the snapshots that showed it."""
+        found = []
+        for at, snapshots in self._snapshots.items():
+            literal = snapshots[0].literal if at < 0 else self._literals[at]
+            frames = [] if at < 0 else self._frames[at]
+            shown = [one.deliveries[0] for one in snapshots if one.literal == literal]
+            found.append(Value(series, literal, snapshots[0].at_us, (*frames, *shown)))
+        return found
 
     def values(self, series: str) -> list[Value]:
         together = zip(self._literals, self._times, self._frames, strict=True)

@@ -293,7 +293,8 @@ class Pair:
         self.audit.catch_up()
 
     def aborted(self) -> int:
-        """Records of metrics that were written and never committed."""
+        """Records of metrics that were written and never committed; nothing is under way while it counts."""
+        self.settle()
         return uncommitted(self.cluster.direct, self.topics["metrics"]) - self.committed()
 
     def command(self, *arguments: str, timeout: float = HANG) -> subprocess.CompletedProcess:
