@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from connector import __version__
+from connector.cli.examples import epilog
 from connector.errors import ConnectorError
 
 COMMANDS: Final = {
@@ -54,7 +55,7 @@ class _Commands(TyperGroup):
         found = getattr(import_module(module), name)
         if not isinstance(found, typer.Typer):
             one = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            one.command(cmd_name)(found)
+            one.command(cmd_name, epilog=epilog(cmd_name))(found)
             found = one
         command = get_command(found)
         command.name = cmd_name

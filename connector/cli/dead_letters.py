@@ -38,12 +38,6 @@ def dead_letters(
     """List what could not become a record, and explain each reason.
 
     Each dead letter has, byte for byte, what was received. The update it stands for is in a declared gap.
-
-    [bold]Examples[/bold]
-
-      zendesk-chat-kafka dead-letters -c connector.yaml
-
-      zendesk-chat-kafka dead-letters -c connector.yaml --reason invalid_json --payload --limit 3
     """
     from connector.cli.console import print_json, print_line
     from connector.cli.records import Reader

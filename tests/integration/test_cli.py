@@ -1,19 +1,26 @@
 """The commands, each as a process of its own would run it."""
 
+import ast
 import asyncio
 import json
 import os
+import re
+import shlex
 import threading
 import uuid
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import yaml
 from confluent_kafka import Producer
+from typer.main import get_command
 
+from connector.adapters import log
 from connector.adapters.registry import SchemaRegistry
 from connector.adapters.schema_files import by_topic
-from connector.cli.app import COMMANDS, main
+from connector.cli.app import COMMANDS, app, main
+from connector.cli.examples import EXAMPLES
 from connector.config import load
 from connector.emulator.server import Emulator
 from connector.emulator.settings import EmulatorSettings
@@ -338,3 +345,30 @@ def test_tail_of_a_missing_topic(command, configuration, kafka_bootstrap, regist
     code, _, err = command("tail", "-c", configuration(bootstrap=kafka_bootstrap, registry=registry_url))
     assert code == 4
     assert "run zendesk-chat-kafka provision" in err
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "config"])
+def test_the_help_ends_with_examples_that_are_command_lines(command, name):
+    found = get_command(app).get_command(None, name)
+    for line in EXAMPLES[name]:
+        found.make_context(name, shlex.split(line.replace("|", r"\|")))
+    code, out, _ = command(name, "--help")
+    assert code == 0
+    assert f"zendesk-chat-kafka {name} {EXAMPLES[name][0]}".rstrip() in " ".join(out.partition("Examples")[2].split())
+    assert command(name, "--no-such-option")[0] == 2
+
+
+def test_every_log_line_that_we_write_is_documented():
+    """The first argument of each call that writes a line, and the table of docs/operations.md."""
+    written = set()
+    for node in ast.walk(ast.parse(Path(log.__file__).read_text())):
+        if isinstance(node, ast.Call) and node.args:
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called in ("debug", "info", "warning", "error", "log", "write"):
+                texts = ast.walk(node.args[called == "log"])
+                written |= {one.value for one in texts if isinstance(one, ast.Constant) and isinstance(one.value, str)}
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    table = page.partition("## Log lines")[2].partition("\n## ")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    documented = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert documented - {"event"} == written
