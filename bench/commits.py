@@ -24,7 +24,8 @@ SLOW = 0.015
 def commits(rig: Rig, transactions: int) -> list[dict[str, Any]]:
     """Milliseconds from the begin to the committed end, one small record in each partition."""
     topic = f"commits-{uuid.uuid4().hex[:8]}"
-    AdminClient({"bootstrap.servers": rig.kafka}).create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
+    admin = AdminClient({"bootstrap.servers": rig.kafka})
+    admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
     retried: dict[str, int] = {}
 
     def told(text: str) -> None:
