@@ -49,14 +49,19 @@ class Reload:
 
     async def run(self) -> None:
         """Until cancelled."""
-        watch = Watch([*self._secrets(), *([] if self._file is None else [self._file])])
+        secrets, kafka = self._secrets(), self._config.kafka.property_files
+        watch = Watch([*secrets, *kafka.values(), *([] if self._file is None else [self._file])])
         while True:
             asked = await self._wait()
             changed = watch.changed()
             if asked or self._file in changed:
                 await self._reload()
-            if changed - {self._file}:
+            if changed.intersection(secrets):
                 await self._rotate()
+            stale = sorted(name for name, path in kafka.items() if path in changed)
+            if stale:
+                names = ", ".join(f"kafka.property_files.{name}" for name in stale)
+                self._tell(f"the file changed; only a restart applies {names}", applied=False)
 
     async def _wait(self) -> bool:
         try:

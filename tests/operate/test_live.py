@@ -87,6 +87,22 @@ def test_a_bad_configuration_is_refused_with_line_and_key_and_the_old_one_stays(
     assert check_values(stage.journal(), stage.read("metrics")) == []
 
 
+def test_a_changed_password_of_kafka_needs_a_restart_by_name(make_stage, tmp_path):
+    password = tmp_path / "kafka-password"
+    password.write_text("first")
+    password.chmod(0o600)
+    stage = make_stage(rate=300.0, config={"kafka": {"property_files": {"sasl.password": str(password)}}})
+    connector = stage.start_connector()
+    streaming(stage)
+    password.write_text("second")
+    wait_until(lambda: "only a restart applies kafka.property_files.sasl.password" in stage.log(), 60, stage.log())
+    streaming(stage, 50)
+    assert "token or credentials read again" not in stage.log()
+    stage.settle()
+    assert stage.stop(connector) == 0
+    assert stage.control("stats")["connects"] == 1
+
+
 def test_a_configmap_swap_is_noticed(make_stage):
     stage = make_stage(rate=300.0)
     folders = [stage.folder / f"..{at}" for at in (1, 2)]
