@@ -23,6 +23,7 @@ NAMES = [path.stem for path in ALERTS]
 KUBE_STATE = {
     "kube_pod_container_status_last_terminated_exitcode": {"namespace", "pod", "container"},
     "kube_pod_container_status_waiting_reason": {"namespace", "pod", "container", "reason"},
+    "kube_pod_init_container_status_waiting_reason": {"namespace", "pod", "container", "reason"},
 }
 """Of kube-state-metrics, as its documentation has them."""
 
