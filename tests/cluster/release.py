@@ -111,14 +111,14 @@ class Release:
         return done.returncode, done.stdout
 
     def compared(self, *more):
-        """What is wrong between the emulator's journal, with `more` lines, and the topics; how many values it has."""
+        """What is wrong between the emulator's journal, with `more` lines, and the topics; values delivered, published."""
         self.stage.sent()
         lines = [json.loads(line) for line in self.stage.journal_file.read_text().splitlines()]
         lines += more
         schema = self.stage.client.get_schema
         with Audit(self.stage.kafka, self.stage.topics, lambda number: schema(number).schema_str) as audit:
             audit.catch_up()
-            return faults(lines, audit.messages), len(deliveries(lines))
+            return faults(lines, audit.messages), len(deliveries(lines)), len(audit.messages["metrics"])
 
     def close(self):
         self.kubelet.namespaces.discard(self.namespace)
