@@ -111,7 +111,7 @@ class Release:
         return done.returncode, done.stdout
 
     def compared(self, *more):
-        """What is wrong between the emulator's journal, with `more` lines, and the topics; values delivered, published."""
+        """What is wrong between the emulator's journal, with `more` lines, and the topics; values sent, published."""
         self.stage.sent()
         lines = [json.loads(line) for line in self.stage.journal_file.read_text().splitlines()]
         lines += more

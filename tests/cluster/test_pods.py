@@ -141,9 +141,7 @@ def test_23_a_rolling_upgrade_keeps_the_promise(release):
     assert code == 0, report
     wrong, delivered, published = release.compared()
     rest = delivered - published
-    tell(
-        f"{delivered} values delivered, {published} published, {rest} in gaps or repeats; none lost, twice or invented"
-    )
+    tell(f"{delivered} values sent, {published} published, {rest} in gaps or repeated; none lost, twice or invented")
     assert wrong == []
     assert delivered > 1000
     assert published > delivered / 2
