@@ -47,7 +47,7 @@ TIERS = {
     ),
     "test-sim": Tier(4, ("python -m tests.sim --seeds 10000 --minutes 3.3 --jobs 2",), ()),
     "test-accept": Tier(7, (), ("tests/integration", "tests/acceptance")),
-    "test-faults": Tier(10, (), ("tests/faults",)),
+    "test-faults": Tier(14, (), ("tests/faults",)),
     "test-operate": Tier(6, (), ("tests/operate",)),
     "test-chart": Tier(5, (), ("tests/chart",)),
     "test-cluster": Tier(5, (), ("tests/cluster",)),
