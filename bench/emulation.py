@@ -68,7 +68,7 @@ def _measure(options: tuple[str, ...], seconds: float) -> dict[str, Any]:
     command = [sys.executable, "-m", "connector", "emulate", "--port=0", "--json", f"--departments={DEPARTMENTS}"]
     process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ)
     try:
-        ready = json.loads(process.stdout.readline())  # type: ignore[union-attr]
+        ready = json.loads(process.stdout.readline())
         drain = Drain(int(ready["url"].rpartition(":")[2].partition("/")[0]))
         time.sleep(1)
         rates, costs = [], []

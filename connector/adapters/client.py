@@ -50,8 +50,10 @@ def event_loop(client: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     """What makes the event loop: picows comes with uvloop, which wakes up at less cost; None is asyncio's own."""
     if client != "picows" or not _installed():
         return None
-    import uvloop  # noqa: PLC0415 - an extra
-
+    try:
+        import uvloop  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise ConfigError("source.client: picows needs uvloop: pip install 'zendesk-chat-kafka[fast]'") from None
     return cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from http import HTTPStatus
 
@@ -209,6 +210,12 @@ def test_what_is_not_installed_is_named(monkeypatch):
     with pytest.raises(ConfigError, match=r"zendesk-chat-kafka\[fast\]"):
         library.opener("picows")
     with pytest.raises(ConfigError, match="fast"):
+        library.event_loop("picows")
+
+
+def test_an_event_loop_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    with pytest.raises(ConfigError, match=r"uvloop.*zendesk-chat-kafka\[fast\]"):
         library.event_loop("picows")
 
 
