@@ -82,7 +82,7 @@ def topics_of(config: Config, metrics: Iterable[str]) -> tuple[Topic, ...]:
     partitions, shards = config.kafka.partitions, config.kafka.shards
     topics = [Topic(name, partitions, _deleted_after(keep.metrics)) for name in metrics]
     if names.latest is not None:
-        topics.append(Topic(names.latest, partitions, _COMPACT))
+        topics.append(Topic(names.latest, config.kafka.latest_partitions, _COMPACT, "kafka.latest_partitions"))
     topics += [
         Topic(names.gaps, partitions, _deleted_after(keep.gaps)),
         Topic(names.dead_letters, partitions, _deleted_after(keep.dead_letters)),

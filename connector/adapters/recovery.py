@@ -45,6 +45,7 @@ class Recovery:
         shard: int,
         shards: int,
         partitions: int,
+        latest_partitions: int = 1,
         timeout: float,
         make_scan: Callable[..., Scan] = Scan,
     ) -> None:
@@ -56,6 +57,7 @@ class Recovery:
         self._shard = shard
         self._shards = shards
         self._partitions = partitions
+        self._latest_partitions = latest_partitions
         self._timeout = timeout
         self._make_scan = make_scan
 
@@ -133,7 +135,7 @@ class Recovery:
         """What latest and metrics say of the account; metrics only if there is a past, since it may be long."""
         known: list[dict[str, Any]] = []
         if self._topics.latest is not None:
-            known = self._read(scan, {(self._topics.latest, at): 0 for at in range(self._partitions)})
+            known = self._read(scan, {(self._topics.latest, at): 0 for at in range(self._latest_partitions)})
             if not known and not had_past:
                 return known
         return known + self._read(scan, dict.fromkeys(self._ends(scan), 0))

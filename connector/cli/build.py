@@ -135,6 +135,7 @@ class Build:
                 shard=shard,
                 shards=config.kafka.shards,
                 partitions=config.kafka.partitions,
+                latest_partitions=config.kafka.latest_partitions,
                 heartbeat_ms=int(config.heartbeat.interval * 1000),
                 headers=config.headers,
                 payload_bytes=config.source.max_frame,
@@ -180,6 +181,7 @@ class Build:
             shard=shard,
             shards=config.kafka.shards,
             partitions=config.kafka.partitions,
+            latest_partitions=config.kafka.latest_partitions,
             timeout=config.kafka.transaction_timeout + 15.0,
         )
         return TransactionalSink(

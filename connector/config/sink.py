@@ -31,7 +31,13 @@ class Kafka(Section):
         default=12,
         ge=1,
         le=10000,
-        description="Partitions of metrics, latest, gaps, dead letters and heartbeats; fixed once provisioned",
+        description="Partitions of metrics, gaps, dead letters and heartbeats; fixed once provisioned",
+    )
+    latest_partitions: Count = Field(
+        default=1,
+        ge=1,
+        le=10000,
+        description="Partitions of latest; each that a transaction touches costs a request; fixed once provisioned",
     )
     shards: Count = Field(
         default=1, ge=1, description="Units of ownership, at most one per partition; fixed once provisioned"

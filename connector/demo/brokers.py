@@ -113,8 +113,8 @@ def metrics_topic(names: Topics) -> str:
 
 
 def _topics(names: Topics) -> Iterable[tuple[str, int]]:
-    for topic in (metrics_topic(names), names.latest, names.gaps, names.dead_letters, names.heartbeats):
-        if topic is not None:
-            yield topic, PARTITIONS
-    yield names.offsets, 1
-    yield names.control, 1
+    for topic in (metrics_topic(names), names.gaps, names.dead_letters, names.heartbeats):
+        yield topic, PARTITIONS
+    for single in (names.latest, names.offsets, names.control):
+        if single is not None:
+            yield single, 1

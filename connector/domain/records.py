@@ -47,6 +47,7 @@ class Recorder:
         shard: int,
         shards: int,
         partitions: int,
+        latest_partitions: int = 1,
         heartbeat_ms: int,
         headers: str = "minimal",
         payload_bytes: int = 65536,
@@ -54,7 +55,7 @@ class Recorder:
     ) -> None:
         self._latest_topic = topics.latest
         self._headers = FORMS[headers](account)
-        self._routes = Routes(topics, account, partitions, form)
+        self._routes = Routes(topics, account, partitions, latest_partitions, form)
         self._declared = Declared(
             topics,
             self._routes,

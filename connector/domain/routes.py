@@ -55,14 +55,16 @@ class Routes:
     """The routes of one account's series, each made once.
 
     Args:
-        partitions: of metrics and latest.
+        partitions: of metrics.
+        latest_partitions: of latest.
         form: how the values of updates are made.
     """
 
-    def __init__(self, topics: Topics, account: str, partitions: int, form: Form) -> None:
+    def __init__(self, topics: Topics, account: str, partitions: int, latest_partitions: int, form: Form) -> None:
         self._topics = topics
         self._account = account
         self._partitions = partitions
+        self._latest_partitions = latest_partitions
         self._form = form
         self.known: dict[Series, Route] = {}
 
@@ -90,7 +92,7 @@ class Routes:
             partition_for(key, self._partitions),
             unit,
             latest_key,
-            partition_for(latest_key, self._partitions),
+            partition_for(latest_key, self._latest_partitions),
             self._form(shared),
             f"{self._account}/{name}/",
         )

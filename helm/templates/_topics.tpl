@@ -19,7 +19,7 @@
 {{- $rows := list -}}
 {{- range list
   (list "metrics" "{prefix}.metrics" "7d" $partitions)
-  (list "latest" "{prefix}.latest" "" $partitions)
+  (list "latest" "{prefix}.latest" "" ($kafka.latest_partitions | default 1 | int))
   (list "gaps" "{prefix}.gaps" "30d" $partitions)
   (list "dead_letters" "{prefix}.dead-letters" "30d" $partitions)
   (list "heartbeats" "{prefix}.{account}.heartbeats" "1d" $partitions)

@@ -220,7 +220,7 @@ def test_headers_are_those_configured_on_every_topic(make_stage, form):
 
 
 def test_one_topic_for_each_family(make_stage):
-    stage = make_stage(config={"topics": {"metrics": "{prefix}.{family}.updates"}})
+    stage = make_stage(config={"topics": {"metrics": "{prefix}.{family}.updates"}, "kafka": {"latest_partitions": 3}})
     connector = stage.start_connector()
     streaming(stage, 500)
     ended(stage, connector)
@@ -232,6 +232,7 @@ def test_one_topic_for_each_family(make_stage):
     assert check_offsets(metrics, stage.read("offsets")) + check_latest(metrics, stage.read("latest")) == []
     named = {m.value["topic"] for m in stage.read("offsets") if m.value["series"] != "#shard"}
     assert named == {f"{stage.prefix}.{family}.updates" for family in by_family}
+    assert {m.partition for m in stage.read("latest")} == {0, 1, 2}
 
 
 def test_the_consumer_of_the_documents_reads_what_is_there(make_stage):

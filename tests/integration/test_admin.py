@@ -50,7 +50,7 @@ def test_what_the_topics_are():
     shapes = {topic.name.removeprefix(config.topics.prefix): topic for topic in wanted(config)}
     assert {name: (topic.partitions, topic.settings["cleanup.policy"]) for name, topic in shapes.items()} == {
         ".metrics": (4, "delete"),
-        ".latest": (4, "compact"),
+        ".latest": (1, "compact"),
         ".gaps": (4, "delete"),
         ".dead-letters": (4, "delete"),
         ".acme.heartbeats": (4, "delete"),

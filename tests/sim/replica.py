@@ -204,6 +204,7 @@ class Replica:
                 shard=shard,
                 shards=settings.shards,
                 partitions=settings.partitions,
+                latest_partitions=settings.partitions,
                 heartbeat_ms=int(settings.heartbeat * 1000),
                 headers=self.headers,
             ),
@@ -236,6 +237,7 @@ class Replica:
             shard=shard,
             shards=settings.shards,
             partitions=settings.partitions,
+            latest_partitions=settings.partitions,
             timeout=20.0,
             make_scan=partial(Scan, broker=self.broker, network=self.network, thread=thread),
         )

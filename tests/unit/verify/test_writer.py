@@ -40,6 +40,7 @@ class Writer:
             shard=0,
             shards=1,
             partitions=PARTITIONS,
+            latest_partitions=PARTITIONS,
             heartbeat_ms=1000,
             headers=self.headers,
         )
