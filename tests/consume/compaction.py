@@ -4,14 +4,51 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from typing import Any
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
+from consume import digest
+from consume.arrivals import recorded
 from consume.engines import wait_until
+from consume.golden import SAMPLES, Golden
 from consume.reading import read
 
 ROLL = b"acme/#roll"
 """A key that no series has."""
+
+REMOVED_EVERY = 18
+"""Of the series that `latest` still has, every so many-th is removed by the tests."""
+
+
+def removed() -> list[str]:
+    """Keys of `latest` that the tests remove, though nobody did in the recorded hour."""
+    return sorted(key_of(row) for row in compacted_rows())[::REMOVED_EVERY]
+
+
+def expected_left() -> dict[str, Any]:
+    """Rows and digest of what is left then."""
+    gone = removed()
+    rows = [row for row in compacted_rows() if key_of(row) not in gone]
+    return {"rows": len(rows), "digest": digest.digest(rows)}
+
+
+def compacted_rows() -> list[dict[str, Any]]:
+    """What `latest` holds once it is compacted."""
+    return list(digest.read(str(SAMPLES / "expected.latest.jsonl.gz")))
+
+
+def key_of(row: dict[str, Any]) -> str:
+    return f"{row['account']}/{row['series']}"
+
+
+def remove(golden: Golden) -> None:
+    """Write the tombstones, each to the partition of its key."""
+    places = {one["key"]: one["partition"] for one in recorded("latest")}
+    producer = Producer({"bootstrap.servers": golden.kafka})
+    for key in removed():
+        producer.produce(f"{golden.prefix}.latest", None, key, places[key])
+    assert producer.flush(20) == 0
 
 
 def compact(kafka, *topics):

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from consume import engines, killed, streams, tides
-from consume.compaction import compact
+from consume import engines, killed, streams, tables, tides
+from consume.compaction import compact, remove
 from consume.golden import Golden, load
 from consume.registry import front
 
@@ -35,13 +35,15 @@ def picky(registry_url) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def copies(kafka_bootstrap, registry_url, picky) -> tuple[Golden, Golden]:
-    """The recorded hour twice, `latest` compacted by the broker: one to read, and one to which more is written."""
+def copies(kafka_bootstrap, registry_url, picky) -> tuple[Golden, Golden, Golden]:
+    """The recorded hour three times, `latest` compacted by the broker; from the last of them series are removed."""
     prefix = f"compacted{uuid.uuid4().hex[:8]}"
-    found = [load(kafka_bootstrap, registry_url, name) for name in (prefix, f"{prefix}.written")]
+    names = prefix, f"{prefix}.written", f"{prefix}.bereft"
+    found = [load(kafka_bootstrap, registry_url, name) for name in names]
     compact(kafka_bootstrap, *(f"{one.prefix}.latest" for one in found))
-    first, second = (one._replace(registry=picky) for one in found)
-    return first, second
+    remove(found[2])
+    first, second, third = (one._replace(registry=picky) for one in found)
+    return first, second, third
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +56,12 @@ def compacted(copies) -> Golden:
 def written(copies) -> Golden:
     """The copy to which Kafka Streams and its test write."""
     return copies[1]
+
+
+@pytest.fixture(scope="session")
+def bereft(copies) -> Golden:
+    """The copy whose `latest` got tombstones after it was compacted."""
+    return copies[2]
 
 
 @pytest.fixture(scope="session")
@@ -83,13 +91,15 @@ class Runs:
 
 
 @pytest.fixture(scope="session")
-def runs(request, compacted, written, death, kafka_bootstrap, registry_url, tmp_path_factory) -> Iterator[Runs]:
+def runs(request, compacted, written, bereft, death, kafka_bootstrap, registry_url, tmp_path_factory) -> Iterator[Runs]:
     """The jobs that any collected test asks for."""
     folder = {name: tmp_path_factory.mktemp(name) for name in JOBS}
     dead = death.golden
     second = folder["flink"] / "second.sql"
     second.write_text(
-        engines.rows_sql("second", compacted, column="department_name")
+        tables.queries()
+        + engines.latest_sql("bereft", bereft)
+        + engines.rows_sql("second", compacted, column="department_name")
         + engines.rows_sql("committed", dead)
         + engines.rows_sql("uncommitted", dead, isolation="read_uncommitted")
     )

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 TYPES = {
     "event_id": str,
@@ -64,12 +64,6 @@ def lines(rows: Iterable[Mapping[str, Any]], later: tuple[str, ...] = ()) -> lis
 def digest(rows: Iterable[Mapping[str, Any]], later: tuple[str, ...] = ()) -> str:
     """The SHA-256 of all rows, hex."""
     return hashlib.sha256("".join(f"{line}\n" for line in lines(rows, later)).encode()).hexdigest()
-
-
-def report(reader: str, rows: Collection[Mapping[str, Any]], seconds: float) -> dict[str, Any]:
-    """Print what a reader did; the number and the digest of its rows."""
-    print(f"{reader}: {len(rows)} rows in {seconds:.1f} s")
-    return {"rows": len(rows), "digest": digest(rows)}
 
 
 def read(path: str) -> Iterator[dict[str, Any]]:

@@ -122,7 +122,19 @@ def rows_sql(name, golden, *, column=None, isolation="read_committed"):
         rows = rows.replace("  batch_id BIGINT\n", f"  batch_id BIGINT,\n  {column} STRING\n")
         rows = rows.replace("frame, batch_id\n", f"frame, batch_id, {column}\n")
         assert (table + rows).count(column) == 3
-    text = f"CREATE DATABASE `{name}`;\nUSE `{name}`;\n{table}\n{rows}"
+    return filled(f"CREATE DATABASE `{name}`;\nUSE `{name}`;\n{table}\n{rows}", golden, isolation)
+
+
+def latest_sql(name, golden):
+    """The example's view of `latest` once more, of another prefix, as SQL."""
+    tables = (EXAMPLES / "flink" / "tables.sql").read_text()
+    table = re.search(r"CREATE TABLE latest \(.*?\n\);\n", tables, re.DOTALL).group()
+    view = (EXAMPLES / "flink" / "latest.sql").read_text().replace("'latest'", f"'{name}'")
+    assert f"'{name}'" in view
+    return filled(f"CREATE DATABASE `{name}`;\nUSE `{name}`;\n{table}\n{view}", golden, "read_committed")
+
+
+def filled(text, golden, isolation):
     settings = {**golden.environment, "ISOLATION": isolation, "BOUNDED": "latest-offset"}
     for variable, value in settings.items():
         text = re.sub(rf"\$\{{{variable}(:-[^}}]*)?\}}", value, text)

@@ -15,6 +15,7 @@ from confluent_kafka import IsolationLevel, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from consume.engines import wait_until
 from consume.golden import Golden
+from consume.promised import Seen, promised
 from consume.reading import read
 
 INSTANTS = 400
@@ -26,7 +27,9 @@ class Killed(NamedTuple):
 
     golden: Golden
     rows: list[dict[str, Any]]
-    """Committed, and judged by what the emulator sent."""
+    """Committed, by a reader of the tests."""
+    promised: list[Seen]
+    """What every reader must see, by what the emulator sent and the gaps."""
     extras: int
     """Records besides, of transactions that were aborted."""
     stall: float
@@ -67,15 +70,18 @@ def kill(kafka: str, registry: str, folder: Any) -> Killed:
         stage.start_emulator().write_config().provision()
         watch = Watch(kafka, stage.topics["metrics"])
         with contextlib.closing(watch):
-            stall = kill_under_load(stage, watch)
-        return Killed(Golden(stage.prefix, kafka, registry, {}, {}), committed(stage), extras(stage), stall)
+            died, stall = kill_under_load(stage, watch)
+        gaps = [message.value for message in stage.read("gaps")]
+        expected = promised(stage.journal().frames, gaps, died)
+        return Killed(Golden(stage.prefix, kafka, registry, {}, {}), committed(stage), expected, extras(stage), stall)
 
 
-def kill_under_load(stage: Stage, watch: Watch) -> float:
+def kill_under_load(stage: Stage, watch: Watch) -> tuple[float, float]:
+    """When the owner was killed, seconds since the epoch, and how many seconds readers then saw nothing."""
     owner = stage.start_connector()
     wait_until(watch.updates, "updates under load")
     kill_inside(owner, stage.kafka, stage.topics["metrics"])
-    died, before = time.monotonic(), len(watch.seen)
+    killed, died, before = time.time(), time.monotonic(), len(watch.seen)
     owner.wait()
     second = stage.start_connector("second")
     wait_until(lambda: watch.updates(before), "updates after the kill")
@@ -83,7 +89,7 @@ def kill_under_load(stage: Stage, watch: Watch) -> float:
     assert stage.stop(second) == 0, stage.log("second")
     abort(stage.kafka, stage.topics["metrics"])
     # What had been committed before may still have been on its way to the reader for a moment.
-    return next(at for at in watch.seen if at > died + 0.2) - died
+    return killed, next(at for at in watch.seen if at > died + 0.2) - died
 
 
 def kill_inside(owner: Any, kafka: str, topic: str) -> None:

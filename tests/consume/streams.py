@@ -12,6 +12,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from consume import digest, engines
 from consume.arrivals import Again, recorded
+from consume.compaction import expected_left, remove
 from consume.reading import read
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Streamed(NamedTuple):
     """What was there of ORPHAN before the time of grace was over."""
     state: dict[str, dict[str, Any]]
     """series-state, by key."""
+    left: dict[str, dict[str, Any]]
+    """The same after tombstones were written to `latest`."""
     seconds: float
     """Until the recorded hour was there."""
 
@@ -88,9 +91,12 @@ def run(golden: Golden, folder: Any) -> Streamed:
             output.wait(EARLY, len(updates), "updates whose gaps came early")
             engines.wait_until(lambda: stated(golden) == golden.expected["latest"], "the state of every series")
             engines.wait_until(lambda: gaps_of(table(golden)) == newest_gaps(), "the newest gap of every series")
+            state = table(golden)
+            remove(golden)
+            engines.wait_until(lambda: stated(golden) == expected_left(), "the state without the series removed")
         with engines.running(engines.STREAMS, {**env, "GRACE_SECONDS": "1"}, there):
             output.wait(ORPHAN, orphans, "updates whose gaps never come")
-        return Streamed(printed, output.rows(), of(held, LATE), of(held, ORPHAN), table(golden), seconds)
+        return Streamed(printed, output.rows(), of(held, LATE), of(held, ORPHAN), state, table(golden), seconds)
 
 
 def make_topics(golden):

@@ -6,9 +6,14 @@ it; its view of a compacted `latest`; and what it sees of topics whose owner was
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
-from consume import digest, engines, streams
+from consume import averages, digest, engines, streams, tables
 from consume.arrivals import LATER, decoded, recorded
+from consume.compaction import expected_left, removed
+from consume.promised import seen
+from consume.report import compare
 from consume.streams import EARLY, LATE, ORPHAN
 
 
@@ -24,51 +29,92 @@ def with_later():
 def test_spark(spark, compacted, with_later):
     found, seconds = spark
     rows = found["golden"]["metrics"]
-    assert digest.report("spark", rows, seconds) == compacted.expected["metrics"]
+    assert compare("Spark", rows, seconds, compacted.expected["metrics"], ", with averages and the topics of the kill")
     assert digest.digest(rows, LATER) == with_later
-    averages = found["golden"]["averages"]
-    assert averages
-    assert all(row["updates"] > 0 for row in averages)
+    # Its watermark follows the updates alone, so the last windows are still open.
+    closed = averages.closed(averages.expected())
+    assert len(closed) > 500
+    assert averages.different(averages.found(found["golden"]["averages"], "start"), closed) == []
 
 
 def test_spark_reads_what_was_committed_before_and_after_a_kill(spark, death):
     found, _ = spark
-    assert digest.digest(found["committed"]["metrics"]) == digest.digest(death.rows)
-    assert len(found["uncommitted"]["metrics"]) == len(death.rows) + death.extras
+    check_committed(found["committed"]["metrics"], found["uncommitted"]["metrics"], death)
+
+
+def check_committed(committed, uncommitted, death):
+    """A committed reader sees what the source sent less the declared gaps; the other one more, and nothing less."""
+    assert seen(committed) == death.promised
+    assert digest.digest(committed) == digest.digest(death.rows)
+    everything, promised = Counter(seen(uncommitted)), Counter(death.promised)
+    assert (everything - promised).total() == death.extras > 0
+    assert promised - everything == Counter()
 
 
 def test_flink(flink, compacted, with_later):
     (rows, views), seconds = flink
-    assert digest.report("flink", rows["rows"], seconds) == compacted.expected["metrics"]
+    assert compare("Flink SQL", rows["rows"], seconds, compacted.expected["metrics"], ", ten more queries beside it")
     assert digest.digest(rows["rows-second"], LATER) == with_later
     latest = list(engines.newest(views["latest"]).values())
-    assert digest.report("flink, latest", latest, seconds) == compacted.expected["latest"]
-    check_averages(views["averages"], rows["rows"])
+    assert compare("Flink SQL", latest, seconds, compacted.expected["latest"], ", upsert-kafka of latest")
 
 
-def check_averages(changes, rows):
+def test_flink_averages_are_those_of_arithmetic(flink):
+    (_, views), _ = flink
+    changes = views["averages"]
     assert {op for op, _ in changes} == {"+I"}
-    assert sum(row["updates"] for _, row in changes) == len(rows)
-    for _, row in changes:
-        assert row["window_start"] < row["window_end"]
-    assert any(row["average"] is not None for _, row in changes)
+    found = averages.found((row for _, row in changes), "window_start")
+    assert averages.different(found, averages.expected()) == []
+    # Negative control: a null that counts as 0 would show.
+    assert len(averages.different(found, averages.expected(null=averages.ZERO))) > 10
+
+
+@pytest.mark.parametrize("table", tables.TOPICS)
+def test_flink_reads_every_column_of_every_table(flink, table):
+    (_, views), _ = flink
+    changes = views[table]
+    if table in tables.UPSERTS:
+        assert "-D" not in {op for op, _ in changes}, "no tombstones there"
+        rows = list(engines.newest(changes).values())
+    else:
+        assert {op for op, _ in changes} == {"+I"}
+        rows = [row for _, row in changes]
+    expected = tables.expected(table)
+    assert len(expected) > 3
+    assert tables.found(table, rows) == expected
+
+
+def test_a_tombstone_removes_a_row_of_upsert_kafka(flink):
+    (_, views), seconds = flink
+    changes = views["bereft"]
+    rows = list(engines.newest(changes).values())
+    assert compare("Flink SQL", rows, seconds, expected_left(), ", upsert-kafka after tombstones")
+    assert {row["k"] for op, row in changes if op == "-D"} == set(removed())
+    # Negative control: without the tombstones they are there.
+    before = engines.newest([change for change in changes if change[0] != "-D"])
+    assert set(removed()) <= set(before)
 
 
 def test_flink_reads_what_was_committed_before_and_after_a_kill(flink, death):
     (rows, _), _ = flink
-    assert digest.digest(rows["rows-committed"]) == digest.digest(death.rows)
-    assert len(rows["rows-uncommitted"]) == len(death.rows) + death.extras
+    check_committed(rows["rows-committed"], rows["rows-uncommitted"], death)
 
 
 def test_kafka_streams(streamed, compacted, with_later):
     rows = streams.of(streamed.rows, "acme")
-    assert digest.report("streams", rows, streamed.seconds) == compacted.expected["metrics"]
+    assert compare("Kafka Streams", rows, streamed.seconds, compacted.expected["metrics"])
     assert digest.digest(rows, LATER) == with_later
     state = list(streamed.state.values())
-    assert digest.report("streams, latest", state, streamed.seconds) == compacted.expected["latest"]
+    assert compare("Kafka Streams", state, streamed.seconds, compacted.expected["latest"], ", KTable of latest")
     assert streams.gaps_of(streamed.state) == streams.newest_gaps()
     still_open = [key for key, (_, ended) in streams.newest_gaps().items() if ended is None]
     assert still_open == ["acme/agents.agents_invisible||36000012345685"]
+
+
+def test_a_tombstone_removes_a_row_of_a_ktable(streamed):
+    left = list(streamed.left.values())
+    assert compare("Kafka Streams", left, streamed.seconds, expected_left(), ", KTable after tombstones")
+    assert set(streamed.state) - set(streamed.left) == set(removed())
 
 
 @pytest.mark.parametrize("account", ["acme", LATE, EARLY])
@@ -114,18 +160,19 @@ def test_streams_shows_its_topology(streamed, written):
 def test_console_consumer(console, compacted, with_later):
     values, seconds = console
     rows = decoded(compacted, values)
-    assert digest.report("console consumer", rows, seconds) == compacted.expected["metrics"]
+    assert compare("console consumer", rows, seconds, compacted.expected["metrics"], ", 15 s of them its wait for more")
     assert digest.digest(rows, LATER) == with_later
 
 
 def test_pyiceberg(lakehouse, compacted, with_later):
     (printed, rows), seconds = lakehouse
-    assert digest.report("pyiceberg", rows, seconds) == compacted.expected["metrics"]
+    assert compare("PyIceberg", rows, seconds, compacted.expected["metrics"], ", called twice")
     assert digest.digest(rows, LATER) == with_later
-    assert "department_id" in printed[0]
+    assert averages.printed(printed[0]) == averages.by_department(20)
     assert printed[1].startswith("0 rows copied"), "a second call goes on where the table ends"
 
 
 def test_pyiceberg_ends_behind_aborted_records_and_copies_none(lakehouse_of_death, death):
     _, rows = lakehouse_of_death
+    assert seen(rows) == death.promised
     assert digest.digest(rows) == digest.digest(death.rows)

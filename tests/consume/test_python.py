@@ -17,6 +17,10 @@ import pytest
 from acceptance.stage import Stage
 from consume import digest, engines
 from consume.arrivals import LATER, recorded
+from consume.compaction import compacted_rows, removed
+from consume.promised import seen
+from consume.report import compare
+from figures import tell
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ROOT / "examples" / "python"
@@ -36,8 +40,8 @@ def test_every_golden_row_is_read(golden, name, options):
     done = program(name, golden.environment, *options, "--until-end", "--json")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    print(f"{name}: {len(rows)} rows in {time.monotonic() - began:.1f} s")
-    assert {"rows": len(rows), "digest": digest.digest(rows)} == golden.expected["metrics"]
+    seconds = time.monotonic() - began
+    assert compare("confluent-kafka", rows, seconds, golden.expected["metrics"], f", {name}")
     assert digest.digest(rows, LATER) == digest.digest((one["json"] for one in recorded("metrics")), LATER)
 
 
@@ -45,7 +49,9 @@ def test_every_golden_row_is_read(golden, name, options):
 def test_it_ends_behind_aborted_records_and_shows_none(death, name, options):
     done = program(name, death.golden.environment, *options, "--until-end", "--json")
     assert done.returncode == 0, done.stderr
-    assert digest.digest(map(json.loads, done.stdout.splitlines())) == digest.digest(death.rows)
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert seen(rows) == death.promised
+    assert digest.digest(rows) == digest.digest(death.rows)
 
 
 def test_the_reader_gives_every_gap_between_two_updates_once(golden):
@@ -109,6 +115,18 @@ class Wallboard:
         self.process.stderr.close()
 
 
+def test_a_tombstone_removes_a_value_from_the_wallboard(bereft):
+    board = Wallboard(bereft.environment)
+    with contextlib.closing(board):
+        cells, _ = board.wait_until(bool)
+    gone = {key.removeprefix("acme/") for key in removed()}
+    expected = {row["series"]: row["value"] for row in compacted_rows()}
+    assert gone < set(expected)
+    assert {cell["series"]: cell["value"] for cell in cells} == {
+        series: value for series, value in expected.items() if series not in gone
+    }
+
+
 def lit(cells):
     return bool(cells) and all(cell["grey"] is None for cell in cells)
 
@@ -130,7 +148,7 @@ def test_a_value_is_grey_within_five_seconds_of_a_death(kafka_bootstrap, registr
 
             first.kill()
             cells, seconds = board.wait_until(all_grey)
-            print(f"owner killed: grey after {seconds:.1f} s")
+            tell(f"wallboard, owner killed: grey after {seconds:.1f} s")
             assert seconds < GREY_WITHIN
             assert {cell["grey"].split(" for ")[0] for cell in cells} == {"no heartbeat"}
 
@@ -140,6 +158,6 @@ def test_a_value_is_grey_within_five_seconds_of_a_death(kafka_bootstrap, registr
 
             stage.emulator.kill()
             cells, seconds = board.wait_until(all_grey)
-            print(f"source killed: grey after {seconds:.1f} s")
+            tell(f"wallboard, source killed: grey after {seconds:.1f} s")
             assert seconds < GREY_WITHIN
             assert {cell["grey"] for cell in cells} == {"gap: disconnect"}

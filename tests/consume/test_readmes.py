@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from consume import engines
 from consume.readme import EXAMPLES, PAGES, lines
+from consume.report import locked, pom
 
-ROOT = Path(__file__).resolve().parents[2]
 RUN = {
     "python": [engines.TAIL, engines.READER, engines.WALLBOARD],
     "flink": [engines.FLINK_TIMED, engines.FLINK_BOUNDED],
@@ -38,17 +37,6 @@ def test_every_command_of_a_page_is_run(engine):
 def test_every_example_has_a_page():
     assert {page.parent.name for page in PAGES} == set(RUN)
     assert {path.parent.name for path in EXAMPLES.glob("*/*.*") if "__pycache__" not in path.parts} == set(RUN)
-
-
-def pom(engine, artifact):
-    text = (EXAMPLES / engine / "pom.xml").read_text()
-    version = re.search(rf"<artifactId>{re.escape(artifact)}</artifactId>\s*<version>([^<]+)", text).group(1)
-    named = re.fullmatch(r"\$\{(.+)}", version)
-    return re.search(rf"<{named.group(1)}>([^<]+)<", text).group(1) if named else version
-
-
-def locked(path, package):
-    return re.search(rf"^{package}==(\S+)", (ROOT / path).read_text(), re.MULTILINE).group(1)
 
 
 PINNED = {

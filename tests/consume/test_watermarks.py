@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from figures import tell
+
 
 def test_heartbeats_close_windows_in_silence(tide):
     assert tide.in_silence["averages"] == tide.sent
@@ -9,6 +11,6 @@ def test_heartbeats_close_windows_in_silence(tide):
 
 
 def test_a_backlog_after_an_outage_is_not_late(tide):
-    print(f"late rows of {tide.backlog} after an outage: {tide.late}")
+    tell(f"late rows of {tide.backlog} after an outage of an hour, by watermark: {tide.late}")
     assert tide.late["averages"] == 0
     assert tide.late["emitted"] > 0, "by emitted_at the backlog is late"
