@@ -12,7 +12,7 @@ import os
 import uuid
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.schema_registry import SchemaRegistryClient, topic_subject_name_strategy
+from confluent_kafka.schema_registry import SchemaRegistryClient, SchemaRegistryError, topic_subject_name_strategy
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
@@ -44,7 +44,10 @@ def main(*, from_beginning: bool, until_end: bool, as_json: bool) -> None:
         if message is None:
             continue
         if message.error() is None:
-            update = decode(message.value(), SerializationContext(TOPIC, MessageField.VALUE))
+            try:
+                update = decode(message.value(), SerializationContext(TOPIC, MessageField.VALUE))
+            except SchemaRegistryError as error:
+                raise SystemExit(f"registry: HTTP {error.http_status_code}: {error.error_message}") from error
             print(json.dumps(update, default=str) if as_json else line(message.key().decode(), update), flush=True)
         elif message.error().code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the public name of the code
             unfinished.discard(message.partition())

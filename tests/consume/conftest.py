@@ -17,7 +17,7 @@ from consume.registry import front
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-JOBS = ("spark", "flink", "streamed", "console", "lakehouse", "lakehouse_of_death", "tide")
+JOBS = ("flink", "spark", "streamed", "spark_of_death", "console", "lakehouse", "lakehouse_of_death", "tide")
 """Fixtures that are runs of an engine, the longest first."""
 
 
@@ -31,6 +31,13 @@ def golden(kafka_bootstrap, registry_url) -> Golden:
 def picky(registry_url) -> Iterator[str]:
     """The registry behind a front that answers 405 to questions about associations, as some do."""
     with front(registry_url, associations=405) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def broken(registry_url) -> Iterator[str]:
+    """The same with 500, as others do."""
+    with front(registry_url, associations=500) as url:
         yield url
 
 
@@ -65,9 +72,9 @@ def bereft(copies) -> Golden:
 
 
 @pytest.fixture(scope="session")
-def death(kafka_bootstrap, picky, tmp_path_factory) -> killed.Killed:
+def death(kafka_bootstrap, broken, tmp_path_factory) -> killed.Killed:
     """An owner killed under load. It is over before any engine starts."""
-    return killed.kill(kafka_bootstrap, picky, tmp_path_factory.mktemp("killed"))
+    return killed.kill(kafka_bootstrap, broken, tmp_path_factory.mktemp("killed"))
 
 
 class Runs:
@@ -105,9 +112,9 @@ def runs(request, compacted, written, bereft, death, kafka_bootstrap, registry_u
     )
     of_dead = {"AVERAGES": "false", "ISOLATION": "read_committed"}
     jobs = {
-        "spark": lambda: engines.spark(
-            folder["spark"],
-            ("golden", compacted, {}),
+        "spark": lambda: engines.spark(compacted, folder["spark"]),
+        "spark_of_death": lambda: engines.several(
+            folder["spark_of_death"],
             ("committed", dead, of_dead),
             ("uncommitted", dead, of_dead | {"ISOLATION": "read_uncommitted"}),
         ),
@@ -125,8 +132,14 @@ def runs(request, compacted, written, bereft, death, kafka_bootstrap, registry_u
 
 @pytest.fixture(scope="session")
 def spark(runs) -> Any:
-    """By name: rows of Parquet; and seconds."""
+    """Rows of Parquet, by folder; and seconds."""
     return runs.result("spark")
+
+
+@pytest.fixture(scope="session")
+def spark_of_death(runs) -> Any:
+    """The same for the topics whose owner was killed, by isolation level."""
+    return runs.result("spark_of_death")[0]
 
 
 @pytest.fixture(scope="session")

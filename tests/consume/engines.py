@@ -161,8 +161,19 @@ def newest(changes, key="k"):
     return rows
 
 
-def spark(folder, *runs):
-    """Run the page's command, with the job of several prefixes in one session; the Parquet of each, by name.
+def spark(golden, folder):
+    """Run the page's command as it stands; the Parquet that it wrote."""
+    there = folder / "example-spark"
+    finish(SPARK, spark_environment(golden, folder), there if there.exists() else place("spark", folder))
+    return parquet(folder)
+
+
+def spark_environment(golden, folder, **settings):
+    return python_environment("spark", golden, folder, JDK_JAVA_OPTIONS=" ".join(JVM), **settings)
+
+
+def several(folder, *runs):
+    """Run the page's command with the job of several prefixes in one process; the Parquet of each, by name.
 
     ``runs``: (name, golden, more environment).
     """
@@ -170,8 +181,7 @@ def spark(folder, *runs):
     command = SPARK.replace("metrics_to_parquet.py", f"{SEVERAL} '{json.dumps(questions)}'")
     assert command != SPARK
     there = place("spark", folder)
-    env = python_environment("spark", runs[0][1], folder, PYTHONPATH=str(there), JDK_JAVA_OPTIONS=" ".join(JVM))
-    finish(command, env, there)
+    finish(command, spark_environment(runs[0][1], folder, PYTHONPATH=str(there)), there)
     return {name: parquet(folder / name) for name, _, _ in runs}
 
 

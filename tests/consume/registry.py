@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 
 class Front(BaseHTTPRequestHandler):
-    """``refusals``: part of a path -> the status that it gets; ``asked``: the paths so far."""
+    """``refusals``: part of a path -> the status that it gets; ``asked``: the paths so far.
+
+    ``last``: parts of paths; once each was answered, nobody gets an answer any more.
+    """
 
     target = ""
     refusals: dict[str, int]
     asked: list[str]
+    last: tuple[str, ...]
 
     def do_GET(self):
         self._forward(None)
@@ -29,6 +33,9 @@ class Front(BaseHTTPRequestHandler):
     do_PUT = do_POST  # noqa: N815 - the name is given by http.server
 
     def _forward(self, body):
+        if self.last and all(any(part in path for path in self.asked) for part in self.last):
+            self.close_connection = True
+            return
         self.asked.append(self.path)
         refused = [status for part, status in self.refusals.items() if part in self.path]
         if refused:
@@ -55,9 +62,11 @@ class Front(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def front(target: str, asked: list[str] | None = None, port: int = 0, **refusals: int) -> Iterator[str]:
+def front(
+    target: str, asked: list[str] | None = None, port: int = 0, last: tuple[str, ...] = (), **refusals: int
+) -> Iterator[str]:
     """The address of a front; ``associations=405`` refuses every path that contains that word."""
-    fields = {"target": target, "refusals": refusals, "asked": [] if asked is None else asked}
+    fields = {"target": target, "refusals": refusals, "asked": [] if asked is None else asked, "last": last}
     server = ThreadingHTTPServer(("127.0.0.1", port), type("Fronted", (Front,), fields))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

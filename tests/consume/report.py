@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import confluent_kafka
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 ROOT = EXAMPLES.parent
+HERE = Path(__file__).parent
 
 
 def pom(engine: str, artifact: str) -> str:
@@ -43,6 +45,7 @@ VERSIONS = {
     "Flink SQL": pom("flink", "flink-table-runtime"),
     "Spark": locked("examples/spark/requirements.lock", "pyspark"),
     "PyIceberg": locked("examples/lakehouse/requirements.lock", "pyiceberg"),
+    "Iceberg": artifact_version(HERE / "long" / "iceberg.pom.xml", "iceberg-spark-runtime-4.1_2.13"),
     "PyFlink": locked("tests/consume/long/pyflink.lock", "apache-flink"),
 }
 """Reader -> the version that is run."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from consume import engines
+from consume import engines, sizes
 from consume.readme import EXAMPLES, PAGES, lines
 from consume.report import locked, pom
+from figures import tell
 
 RUN = {
     "python": [engines.TAIL, engines.READER, engines.WALLBOARD],
@@ -60,3 +61,17 @@ def test_the_version_shown_is_the_pinned_one(engine, shown):
 def test_spark_and_its_jars_are_of_one_version():
     jars = {pom("spark", name) for name in ("spark-sql-kafka-0-10_2.13", "spark-avro_2.13")}
     assert jars == {locked("examples/spark/requirements.lock", "pyspark")}
+
+
+def test_the_sizes_shown_are_those_on_this_disk():
+    stated, measured = sizes.stated(), sizes.measured(sizes.FOLDERS)
+    tell("downloaded and unpacked, MB: " + ", ".join(f"{name} {size:.0f}" for name, size in measured.items()))
+    assert set(stated) == set(sizes.FOLDERS) | set(sizes.MORE)
+    # Another file system, or compiled files that are not there yet, make a little difference.
+    assert {name: size for name, size in measured.items() if not 0.8 < stated[name] / size < 1.25} == {}
+
+
+def test_a_page_of_ksqldb_that_nobody_ran_says_so():
+    page, statements = ((EXAMPLES / "ksqldb" / name).read_text() for name in ("README.md", "statements.sql"))
+    assert "**untested**" in page
+    assert statements.splitlines()[0].startswith("-- ksqlDB statements. UNTESTED")

@@ -1,4 +1,4 @@
-"""PyFlink, and Iceberg written by Spark: the golden rows, the field of version 2 included."""
+"""PyFlink, Iceberg written by Spark, and Spark called again: the golden rows, the field of version 2 included."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 import time
 from pathlib import Path
 
-from consume import deps, digest, engines
-from consume.arrivals import LATER, recorded
+from consume import deps, digest, engines, sizes
+from consume.arrivals import LATER, Again, recorded
+from consume.golden import load
 from consume.long import more
+from consume.report import compare
+from figures import tell
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 LAKE = "spark.sql.catalog.lake"
@@ -27,7 +30,7 @@ def test_pyflink(compacted, tmp_path):
     engines.finish(f"python {PROGRAMS / 'pyflink_rows.py'} {tmp_path / 'rows.sql'} {deps.libs('flink')}", env)
     files = [path for path in (tmp_path / "rows-pyflink").iterdir() if not path.name.startswith(".")]
     rows = engines.json_lines(files)
-    print(f"pyflink: {len(rows)} rows in {time.monotonic() - began:.1f} s")
+    assert compare("PyFlink", rows, time.monotonic() - began, compacted.expected["metrics"])
     assert digest.digest(rows, LATER) == expected()
 
 
@@ -45,5 +48,21 @@ def test_iceberg_through_spark(compacted, tmp_path):
     metadata = tmp_path / "chat" / "metrics" / "metadata"
     newest = metadata / f"v{(metadata / 'version-hint.text').read_text().strip()}.metadata.json"
     rows = engines.table(newest)
-    print(f"iceberg through spark: {len(rows)} rows in {seconds:.1f} s")
+    assert compare("Iceberg", rows, seconds, compacted.expected["metrics"], ", written by Spark, read by PyIceberg")
     assert digest.digest(rows, LATER) == expected()
+
+
+def test_spark_goes_on_behind_its_checkpoint(kafka_bootstrap, registry_url, tmp_path):
+    hour = load(kafka_bootstrap, registry_url)
+    first = engines.spark(hour, tmp_path)["metrics"]
+    assert digest.digest(first, LATER) == expected()
+    again = Again(hour).write("metrics", "later")
+    rows = engines.spark(hour, tmp_path)["metrics"]
+    assert len(rows) == len(first) + again == 2 * len(first)
+    assert digest.digest([row for row in rows if row["account"] == "acme"], LATER) == expected()
+
+
+def test_the_sizes_shown_are_those_on_this_disk():
+    stated, measured = sizes.stated(), sizes.measured(sizes.MORE)
+    tell("downloaded and unpacked, MB: " + ", ".join(f"{name} {size:.0f}" for name, size in measured.items()))
+    assert {name: size for name, size in measured.items() if not 0.8 < stated[name] / size < 1.25} == {}

@@ -10,6 +10,7 @@ from acceptance.stage import Stage
 from confluent_kafka import Producer
 from consume.engines import wait_until
 from consume.killed import Watch, kill_inside
+from figures import tell
 
 KILLS = 10
 TIMEOUT = 15
@@ -39,7 +40,7 @@ def test_another_owner_at_once(stage):
             owner = stage.start_connector(f"owner-{number}")
             wait_until(lambda many=before: watch.updates(many), "updates after the kill")
             stalls.append(next(at for at in watch.seen if at > died + 0.2) - died)
-    print(f"stall after kill -9, another owner at once: {sorted(round(stall, 1) for stall in stalls)} s")
+    tell(f"stall after kill -9, another owner at once: {sorted(round(stall, 1) for stall in stalls)} s")
     assert max(stalls) < CEILING
 
 
@@ -62,5 +63,5 @@ def test_nobody_takes_over(stage):
         wait_until(lambda: time.monotonic() > died + TIMEOUT + SWEEP + 5, "Kafka's own time is over")
         seen = watch.seen[before:]
     assert seen, "the last of the partitions is free"
-    print(f"stall after kill -9, nobody takes over: {seen[-1] - died:.1f} s")
+    tell(f"stall after kill -9, nobody takes over: {seen[-1] - died:.1f} s")
     assert seen[-1] - died > 2, "negative control: something was held back"
