@@ -37,7 +37,7 @@ import org.apache.kafka.streams.state.KeyValueStore;
  * </ul>
  *
  * <p>metrics and gaps are keyed by department, and a department has many series: both are re-keyed by account/series,
- * through the repartition topics metrics-by-series and gaps-by-series. --describe prints the topology.
+ * through the repartition topics metrics-and-gaps-by-series and gaps-by-series. --describe prints the topology.
  */
 public final class SeriesState {
   static final ObjectMapper JSON = new ObjectMapper();
@@ -86,17 +86,22 @@ public final class SeriesState {
     Consumed<String, GenericRecord> consumed = Consumed.with(Serdes.String(), avro);
     StreamsBuilder builder = new StreamsBuilder();
 
-    KStream<String, String> gaps = bySeries(builder.stream(PREFIX + ".gaps", consumed), "gaps-by-series");
-    KStream<String, String> updates = bySeries(builder.stream(PREFIX + ".metrics", consumed), "metrics-by-series");
+    KStream<String, String> gaps = keyedBySeries(builder.stream(PREFIX + ".gaps", consumed));
+    KStream<String, String> updates = keyedBySeries(builder.stream(PREFIX + ".metrics", consumed));
 
+    // One topic for both, so that an update and its gap meet in one task, however many partitions there are.
     Duration grace = Duration.ofSeconds(Long.parseLong(setting("GRACE_SECONDS", "30")));
     updates
         .merge(gaps)
+        .repartition(named("metrics-and-gaps-by-series"))
         .process(WithGap.after(grace), Named.as("with-gap"))
         .to(PREFIX + ".metrics-with-gaps", Produced.with(Serdes.String(), Serdes.String()));
 
+    // This one gets as many partitions as latest, which is joined with it.
     KTable<String, String> newestGaps =
-        gaps.groupByKey(Grouped.with(Serdes.String(), Serdes.String())).reduce(SeriesState::newer, store("gaps"));
+        gaps.repartition(named("gaps-by-series"))
+            .groupByKey(Grouped.with(Serdes.String(), Serdes.String()))
+            .reduce(SeriesState::newer, store("gaps"));
 
     // latest is read as a stream of changes, so that a tombstone is a change as well.
     KStream<String, String> changes = builder.stream(PREFIX + ".latest", consumed).mapValues(SeriesState::json);
@@ -115,10 +120,12 @@ public final class SeriesState {
   }
 
   /** Re-keyed from department to account/series, as JSON. */
-  static KStream<String, String> bySeries(KStream<String, GenericRecord> byDepartment, String name) {
-    return byDepartment
-        .map((department, row) -> KeyValue.pair(seriesOf(row), json(row)))
-        .repartition(Repartitioned.with(Serdes.String(), Serdes.String()).withName(name));
+  static KStream<String, String> keyedBySeries(KStream<String, GenericRecord> byDepartment) {
+    return byDepartment.map((department, row) -> KeyValue.pair(seriesOf(row), json(row)));
+  }
+
+  static Repartitioned<String, String> named(String topic) {
+    return Repartitioned.with(Serdes.String(), Serdes.String()).withName(topic);
   }
 
   static String seriesOf(GenericRecord value) {

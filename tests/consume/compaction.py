@@ -9,7 +9,6 @@ from typing import Any
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 from consume import digest
-from consume.arrivals import recorded
 from consume.engines import wait_until
 from consume.golden import SAMPLES, Golden
 from consume.reading import read
@@ -44,10 +43,9 @@ def key_of(row: dict[str, Any]) -> str:
 
 def remove(golden: Golden) -> None:
     """Write the tombstones, each to the partition of its key."""
-    places = {one["key"]: one["partition"] for one in recorded("latest")}
-    producer = Producer({"bootstrap.servers": golden.kafka})
+    producer = Producer({"bootstrap.servers": golden.kafka, "partitioner": "murmur2_random"})
     for key in removed():
-        producer.produce(f"{golden.prefix}.latest", None, key, places[key])
+        producer.produce(f"{golden.prefix}.latest", None, key)
     assert producer.flush(20) == 0
 
 

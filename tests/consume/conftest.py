@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from consume import engines, killed, streams, tables, tides
 from consume.compaction import compact, remove
-from consume.golden import Golden, load
+from consume.golden import Golden, load, narrow
 from consume.registry import front
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def copies(kafka_bootstrap, registry_url, picky) -> tuple[Golden, Golden, Golden
     prefix = f"compacted{uuid.uuid4().hex[:8]}"
     names = prefix, f"{prefix}.written", f"{prefix}.bereft"
     found = [load(kafka_bootstrap, registry_url, name) for name in names]
+    narrow(found[1])
     compact(kafka_bootstrap, *(f"{one.prefix}.latest" for one in found))
     remove(found[2])
     first, second, third = (one._replace(registry=picky) for one in found)

@@ -7,6 +7,11 @@ import uuid
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+from consume.reading import read
+from waiting import wait_until
+
 from connector.adapters.recording import Recording
 from connector.adapters.registry import SchemaRegistry
 from connector.adapters.replay import Replay
@@ -43,3 +48,26 @@ def load(kafka: str, registry: str, prefix: str | None = None) -> Golden:
     replay.run(ids)
     expected = json.loads((SAMPLES / "recording.json").read_text())["expected"]
     return Golden(prefix, kafka, registry, expected, ids)
+
+
+def narrow(golden: Golden) -> None:
+    """Give `latest` one partition, which is the default of new topics; the recorded hour has as many as of metrics."""
+    topic = f"{golden.prefix}.latest"
+    records = read(golden.kafka, topic)
+    admin = AdminClient({"bootstrap.servers": golden.kafka})
+    admin.delete_topics([topic])[topic].result(20)
+    new = NewTopic(topic, 1, 1, config={"cleanup.policy": "compact"})
+    wait_until(lambda: made(admin, new), what=f"{topic} is made anew")
+    producer = Producer({"bootstrap.servers": golden.kafka})
+    for one in records:
+        producer.produce(topic, one.value, one.key, timestamp=one.timestamp_ms, headers=list(one.headers.items()))
+    assert producer.flush(30) == 0
+
+
+def made(admin: AdminClient, topic: NewTopic) -> bool:
+    """Whether it could be created: a topic that is being deleted is there for a moment more."""
+    try:
+        admin.create_topics([topic])[topic.topic].result(20)
+    except KafkaException:
+        return False
+    return True

@@ -151,7 +151,7 @@ def test_a_gap_that_is_gone_holds_nothing_back_for_ever_not_even_over_a_restart(
 def test_streams_shows_its_topology(streamed, written):
     printed = streamed.printed
     assert "gaps-by-series-repartition" in printed
-    assert "metrics-by-series-repartition" in printed
+    assert "metrics-and-gaps-by-series-repartition" in printed
     shown = (engines.EXAMPLES / "streams" / "topology.txt").read_text()
     assert printed.replace(written.prefix, "zendesk.chat") == shown
 
