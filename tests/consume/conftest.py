@@ -28,16 +28,22 @@ def golden(kafka_bootstrap, registry_url) -> Golden:
 
 
 @pytest.fixture(scope="session")
-def picky(registry_url) -> Iterator[str]:
+def asked() -> list[str]:
+    """The paths that anybody asked one of the two fronts for."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def picky(registry_url, asked) -> Iterator[str]:
     """The registry behind a front that answers 405 to questions about associations, as some do."""
-    with front(registry_url, associations=405) as url:
+    with front(registry_url, asked, associations=405) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def broken(registry_url) -> Iterator[str]:
+def broken(registry_url, asked) -> Iterator[str]:
     """The same with 500, as others do."""
-    with front(registry_url, associations=500) as url:
+    with front(registry_url, asked, associations=500) as url:
         yield url
 
 

@@ -175,3 +175,9 @@ def test_pyiceberg_ends_behind_aborted_records_and_copies_none(lakehouse_of_deat
     _, rows = lakehouse_of_death
     assert seen(rows) == death.promised
     assert digest.digest(rows) == digest.digest(death.rows)
+
+
+def test_no_reader_asks_the_registry_for_associations(spark, flink, streamed, lakehouse, lakehouse_of_death, asked):
+    """Some registries answer 405, some 500. The control is in test_python_examples: the client's own default fails."""
+    assert {"schemas", "subjects"} <= {path.split("/")[1] for path in asked}
+    assert [path for path in asked if "associations" in path] == []
