@@ -22,6 +22,7 @@ from connector.domain.events import (
     Failed,
     Noticed,
     Opened,
+    Recovered,
     Refused,
     Rejected,
     Reloaded,
@@ -230,6 +231,11 @@ def _acquired(log: Any, event: Acquired) -> None:
     )
 
 
+def _recovered(log: Any, event: Recovered) -> None:
+    last = "none" if event.landed is None else "committed" if event.landed else "aborted"
+    log.info("producer replaced", shard=event.shard, last_transaction=last)
+
+
 def _yielded(log: Any, event: Yielded) -> None:
     log.warning("shard yielded", shard=event.shard, reason=event.reason)
 
@@ -247,6 +253,7 @@ _LINES: Final[dict[type, Callable[[Any, Any], None]]] = {
     Rejected: _rejected,
     Failed: _failed,
     Acquired: _acquired,
+    Recovered: _recovered,
     Yielded: _yielded,
     Reloaded: _reloaded,
 }

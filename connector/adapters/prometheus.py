@@ -78,6 +78,7 @@ class PrometheusObserver(Collector):
         members: replicas in the consumer group.
         lag: how late the event loop runs, seconds.
         strict: the configured guarantee is strict.
+        holds: the full promise holds by the newest checks; None before the first.
         waiting: what waits for its transaction now; None while nobody knows.
         limit: how much may wait for each shard.
         disk: bytes of the journals.
@@ -100,6 +101,7 @@ class PrometheusObserver(Collector):
         disk: Callable[[], int | None] = lambda: None,
         producers: Producers | None = None,
         strict: bool = True,
+        holds: Callable[[], bool | None] = lambda: None,
         series_limit: int = 0,
         heartbeat: float = 1.0,
         wall: Callable[[], float] = time.time,
@@ -115,6 +117,7 @@ class PrometheusObserver(Collector):
         self.producers = producers or Producers()
         """May be replaced once those of the connector are known."""
         self._strict = strict
+        self._holds = holds
         self._series_limit = series_limit
         self._heartbeat_us = int(heartbeat * 1e6)
         self._wall = wall
@@ -127,6 +130,7 @@ class PrometheusObserver(Collector):
         self._commit = Histogram(COMMIT_BUCKETS)
         self._size = Histogram(SIZE_BUCKETS)
         self._age = Histogram(AGE_BUCKETS)
+        self._waited = Histogram(AGE_BUCKETS)
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(self)
         ProcessCollector(registry=self.registry)
@@ -163,6 +167,7 @@ class PrometheusObserver(Collector):
             return
         self._size.observe(len(entries))
         self._age.observe_ages(entries, event.at_us)
+        self._waited.observe(max(0.0, (event.at_us - entries[0].received_us) / 1e6 - event.seconds))
         for series, times in Counter([entry.series for entry in entries]).items():
             self._updates[f"{series.family}.{series.metric}"] += times
 
@@ -193,6 +198,7 @@ class PrometheusObserver(Collector):
             **self._of_series(),
             "commit_seconds": [(self._commit.cumulated(), self._commit.total)],
             "batch_updates": [(self._size.cumulated(), self._size.total)],
+            "batch_age_seconds": [(self._waited.cumulated(), self._waited.total)],
             "received_to_committed_seconds": [(self._age.cumulated(), self._age.total)],
         }
         for row in TABLE:
@@ -227,7 +233,12 @@ class PrometheusObserver(Collector):
             "updates_waiting_limit": _one(self._limit),
             "buffer_disk_bytes": _one(self._disk()),
             "dead_letters_total": _each(status.letters_by_reason),
-            "transactions_total": [(("committed",), status.transactions), (("failed",), status.failed)],
+            "transactions_total": [
+                (("committed",), status.transactions),
+                (("failed",), status.failed),
+                (("aborted",), status.aborted),
+            ],
+            "producers_rebuilt_total": _one(status.rebuilt),
             "series_expected": _one(expected),
             "series_active": _one(active),
             "series_unconfirmed": _one(max(0, expected - active)),
@@ -279,6 +290,7 @@ class PrometheusObserver(Collector):
             "health": [((one,), one == level) for one in (OK, DEGRADED, DOWN, STANDBY)],
             "config_reloads_total": [(("applied",), self._reloads[True]), (("refused",), self._reloads[False])],
             "guarantee_strict": _one(self._strict),
+            "guarantee_holds": _one(self._holds()),
             "connect_budget_used": _one(used),
             "connect_budget_limit": _one(limit),
             "group_members": _one(None if self._members is None else self._members()),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from connector import __version__
 from connector.adapters.members import Members
 from connector.adapters.prometheus import PrometheusObserver
+from connector.domain.health import STRICT
 from connector.web.around import Surroundings
 from connector.web.model import Member
 from connector.web.observer import Pulse, StatusObserver
@@ -58,6 +59,7 @@ class Observation:
             limit=_limit(config),
             disk=self._journals,
             strict=config.guarantee == "strict",
+            holds=self._promise_holds,
             series_limit=config.http.series_metrics,
             heartbeat=config.heartbeat.interval,
         )
@@ -86,11 +88,18 @@ class Observation:
     def _could_take_over(self) -> bool:
         return self.ready()
 
-    def know(self, build: Build, holds: str, why: list[str]) -> None:
-        """The connector is made, and its checks say which promise holds and why it is no better."""
+    def know(self, build: Build) -> None:
+        """The connector is made."""
         self._build = build
         self._metrics.producers = build.producers
+
+    def promised(self, holds: str, why: list[str]) -> None:
+        """Which promise holds by the newest checks, and why it is no better."""
         self._around.promise = holds, why
+
+    def _promise_holds(self) -> bool | None:
+        known = self._around.promise
+        return None if known is None else known[0] == STRICT
 
     def _waiting(self) -> int | None:
         return None if self._build is None else self._build.pipeline.waiting

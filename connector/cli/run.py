@@ -15,6 +15,7 @@ from connector.cli.build import Build
 from connector.cli.config import ConfigFile, config_path
 from connector.cli.observe import Observation
 from connector.cli.preflight import promise, refuse_start, start_findings
+from connector.cli.promises import Promises
 from connector.cli.reload import Reload
 from connector.cli.restrict import restrict_process
 from connector.cli.signals import Signals
@@ -66,18 +67,20 @@ async def _connect(config: Config, file: Path | None, signals: Signals) -> None:
         )
         series = await _first_series(config, access, log)
         holds, why = await _prepare(config, build, series)
-        log.promised(holds, why)
-        observation.know(build, holds, why)
+        observation.know(build)
+        promises = Promises(config, build.metrics, [log.promised, observation.promised])
+        promises.tell(holds, why)
         supervisor = build.supervisor(series)
         _settle_memory()
         observation.ready = lambda: supervisor.ready
         reload = Reload(file, config, access=access, build=build, supervisor=supervisor)
         signals.lead_to(stop=supervisor.stop, reload=reload.ask)
-        watching = asyncio.create_task(reload.run(), name="reload")
+        watching = [asyncio.create_task(one.run(), name=type(one).__name__) for one in (reload, promises)]
         try:
             await supervisor.run()
         finally:
-            watching.cancel()
+            for one in watching:
+                one.cancel()
 
 
 def _settle_memory() -> None:

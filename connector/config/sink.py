@@ -50,6 +50,9 @@ class Kafka(Section):
     slow_commit: Duration = Field(
         default=1.0, gt=0, description="A commit that took longer makes the connector replace its producer"
     )
+    check_interval: Duration = Field(
+        default=300.0, ge=1, description="How often it is looked whether the topics still keep the promise"
+    )
     session_timeout: Duration = Field(
         default=6.0, ge=1, description="A replica that is silent for so long loses its shards"
     )

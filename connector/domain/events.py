@@ -120,6 +120,18 @@ class Acquired(msgspec.Struct, frozen=True):
     at_us: int
 
 
+class Recovered(msgspec.Struct, frozen=True):
+    """The producer was replaced, and the log read back.
+
+    ``landed``: whether the transaction in doubt is in the log, or was aborted; None if none was in doubt, since the
+    producer was replaced between two of them.
+    """
+
+    shard: int
+    landed: bool | None
+    at_us: int
+
+
 class Yielded(msgspec.Struct, frozen=True):
     """This replica no longer owns the shard."""
 
@@ -147,6 +159,7 @@ Event = (
     | Committed
     | Failed
     | Acquired
+    | Recovered
     | Yielded
     | Reloaded
 )

@@ -17,6 +17,7 @@ from connector.domain.events import (
     Noticed,
     Opened,
     Ponged,
+    Recovered,
     Refused,
     Rejected,
     Reloaded,
@@ -61,6 +62,10 @@ class Status:
         self.updates = 0
         self.transactions = 0
         self.failed = 0
+        """Transactions that were not confirmed; of these ``aborted`` are not in the log, by what recovery read."""
+        self.aborted = 0
+        self.rebuilt = 0
+        """Producers replaced between two transactions, since the one before might still be ended late."""
         self.sessions = 0
         self.reloaded: Reloaded | None = None
         """The newest one."""
@@ -158,6 +163,11 @@ def _failed(status: Status, event: Failed) -> None:
     status.failed += 1
 
 
+def _recovered(status: Status, event: Recovered) -> None:
+    status.aborted += event.landed is False
+    status.rebuilt += event.landed is None
+
+
 # Transactions.
 
 
@@ -224,6 +234,7 @@ _STEPS: Final[dict[type, Callable[[Status, Any], None]]] = {
     Acquired: _acquired,
     Yielded: _yielded,
     Failed: _failed,
+    Recovered: _recovered,
     Committed: _committed,
 }
 _ITEMS: Final[dict[type, Callable[[Status, Any, Committed], None]]] = {

@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from connector.domain.events import Acquired, Committed, Event, Failed, Rejected, Updated
+from connector.domain.events import Acquired, Committed, Event, Failed, Recovered, Rejected, Updated
 from connector.domain.ledger import Ledger, unpublished
 from connector.domain.model import Batch, Beat, OpenGap, Progress, ShardState, Subscribed
 from connector.domain.proofs import Proofs
@@ -364,6 +364,7 @@ class Publisher:
         if self.paused:
             self.paused = False
             self._acquired(progress, began)
+        self._emit(Recovered(self.shard, None if attempt is None else landed, self._clock.wall_us()))
         if landed and attempt is not None:
             self._log = attempt
             self._counters.received -= count_values(items)

@@ -49,7 +49,7 @@ class Surroundings:
         self._departments = departments
         self._waiting = waiting
         self.promise: tuple[str, Sequence[str]] | None = None
-        """Which promise holds by the checks of the start, and why it is no better."""
+        """Which promise holds by the newest checks, and why it is no better."""
         self._members = Members((), None, "")
 
     def now(self) -> Around:

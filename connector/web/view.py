@@ -31,7 +31,7 @@ class Identity(NamedTuple):
 class Around(NamedTuple):
     """What the events do not tell: the replicas, the connect budget, the names of the departments.
 
-    ``promise``: which one holds by the checks of the start, and why it is no better; None before them.
+    ``promise``: which one holds by the newest checks, and why it is no better; None before them.
     ``waiting``: what waits for its transaction now.
     """
 

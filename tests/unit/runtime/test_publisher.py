@@ -8,7 +8,7 @@ import random
 import pytest
 
 from connector.domain.batcher import Batcher
-from connector.domain.events import Committed, Failed, Updated
+from connector.domain.events import Committed, Failed, Recovered, Updated
 from connector.domain.model import OpenGap, Progress, Series, ShardState, SourceOffset
 from connector.domain.records import Recorder
 from connector.domain.topics import Topics
@@ -239,6 +239,13 @@ def test_failures_and_commits_are_told():
     log, events = Log(), []
     asyncio.run(publish(FlakySink(log, ["lost"]), [1], events))
     assert [type(event) for event in events if isinstance(event, Failed | Committed)][:2] == [Failed, Committed]
+
+
+@pytest.mark.parametrize(("outcome", "landed"), [("lost", False), ("late", True), ("suspect", None)])
+def test_what_recovery_found_out_about_the_transaction_is_told(outcome, landed):
+    events = []
+    asyncio.run(publish(FlakySink(Log(), [outcome]), [1, 2], events))
+    assert [event.landed for event in events if isinstance(event, Recovered)] == [landed]
 
 
 class Picky(FlakySink):

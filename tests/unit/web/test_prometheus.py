@@ -11,7 +11,7 @@ from status_feed import SECOND, Feed, gap
 from connector.adapters.producers import Producers
 from connector.adapters.prometheus import Histogram, PrometheusObserver
 from connector.adapters.prometheus_table import COUNTER, HISTOGRAM, PREFIX, TABLE
-from connector.domain.events import Failed, Noticed, Refused, Yielded
+from connector.domain.events import Failed, Noticed, Recovered, Refused, Yielded
 from connector.domain.model import Series
 from connector.domain.status import Status, advance
 
@@ -53,6 +53,7 @@ def scene():
         disk=lambda: 4096,
         producers=producers(),
         series_limit=1,
+        holds=lambda: False,
         wall=lambda: feed.now_us / 1e6,
     )
     feed = Feed(lambda event: advance(status, event), metrics, now_us=START)
@@ -66,6 +67,10 @@ def incident(feed):
     feed.commit(feed.entry(ONE, 1.0), feed.entry(TWO, 7.0), feed.entry(ONE, 2.0))
     feed.emit(Noticed("error", 500, "oops", "s1", 1, feed.now_us))
     feed.emit(Failed(0, "Kafka: away", feed.now_us))
+    feed.emit(Recovered(0, False, feed.now_us))
+    feed.emit(Failed(0, "Kafka: away", feed.now_us))
+    feed.emit(Recovered(0, True, feed.now_us))
+    feed.emit(Recovered(0, None, feed.now_us))
     feed.close()
     feed.emit(Refused("auth", "401", 1.0, feed.now_us))
     lost = gap(feed.now_us)
@@ -146,7 +151,12 @@ def test_an_incident_in_numbers(scene):
         ("snapshots_suppressed_total",): 5,
         ("dead_letters_total", "not_json"): 1,
         ("transactions_total", "committed"): 4,
-        ("transactions_total", "failed"): 1,
+        ("transactions_total", "failed"): 2,
+        ("transactions_total", "aborted"): 1,
+        ("producers_rebuilt_total",): 1,
+        ("guarantee_strict",): 1,
+        ("guarantee_holds",): 0,
+        ("batch_age_seconds_count",): 1,
         ("gaps_opened_total", "disconnect"): 2,
         ("gaps_closed_total", "disconnect"): 1,
         ("gaps_open", "disconnect"): 1,
