@@ -20,9 +20,6 @@ from test_web import NAMES, TOKEN, Served, members
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 
 SERIES = every_series(range(101, 104))
-KEYS = {
-    "Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowDown": 40,
-}  # fmt: skip
 TEXT, OTHER = 4.5, 3.0
 """Contrast that text and that everything else needs (WCAG 2.2 AA)."""
 TARGET = 24
@@ -67,19 +64,6 @@ def browser(tmp_path):
         assert one.problems == []
 
 
-def press(browser, key):
-    text = {"Enter": "\r", " ": " "}.get(key, "")
-    for kind in ("keyDown", "keyUp"):
-        browser.call(
-            "Input.dispatchKeyEvent",
-            type=kind,
-            key=key,
-            code="Space" if key == " " else key,
-            windowsVirtualKeyCode=KEYS[key],
-            **({"text": text} if kind == "keyDown" and text else {}),
-        )
-
-
 def shown(browser, served, **window):
     browser.window(*window.pop("size", (1360, 900)), **window)
     browser.goto(served.url)
@@ -106,7 +90,7 @@ def walk(browser):
     """Every place that Tab leads to, in order, until the page's end."""
     places = []
     for _ in range(60):
-        press(browser, "Tab")
+        browser.press("Tab")
         place = focused(browser)
         if place["name"] is None or (places and place["name"] == places[0]["name"]):
             return places
@@ -145,43 +129,43 @@ def test_tab_leads_to_every_control_in_order_and_shows_where_it_is(served, brows
 
 def test_everything_can_be_done_by_keyboard(served, browser):
     shown(browser, served)
-    press(browser, "Tab")
+    browser.press("Tab")
     assert focused(browser)["name"] == "Skip to the series"
-    press(browser, "Enter")
+    browser.press("Enter")
     browser.wait("document.activeElement.id === 'series'")
     ahead = 0
     while focused(browser)["name"] != "Metric":
-        press(browser, "Tab")
+        browser.press("Tab")
         ahead += 1
     assert ahead == 1, "the skip link leads past filter and header"
 
     # Sort: with Enter and with the space bar, there and back, and the focus stays.
     assert first_metric(browser) == SERIES_IN_ORDER[0]
-    press(browser, "Enter")
+    browser.press("Enter")
     browser.wait("document.querySelector('[data-key=metric]').ariaSort === 'descending'")
     assert first_metric(browser) == SERIES_IN_ORDER[-1]
-    press(browser, " ")
+    browser.press(" ")
     browser.wait("document.querySelector('[data-key=metric]').ariaSort === 'ascending'")
     assert focused(browser)["name"] == "Metric"
 
     # Filter: type, and take back with Escape; live updates take neither the focus nor the text.
     browser.evaluate("document.querySelector('#filter').focus()")
-    browser.call("Input.insertText", text="online")
+    browser.insert("online")
     browser.wait("document.querySelector('#count').textContent.startsWith('1 of')")
     before = browser.evaluate("document.querySelector('#rate-note').textContent")
     served.do(lambda feed: feed.commit(feed.entry(SERIES[0], 5.0)))
     browser.wait(f"document.querySelector('#rate-note').textContent !== '{before}'")
     assert focused(browser)["name"] == "filter"
     assert browser.evaluate("document.activeElement.value") == "online"
-    press(browser, "Escape")
+    browser.press("Escape")
     browser.wait(f"document.querySelector('#count').textContent === '{len(SERIES)}'")
 
     # Choose: what has an open gap.
     lost = gap(time.time_ns() // 1000)
     served.do(lambda feed: feed.commit(*(feed.gap_opened(one, lost) for one in SERIES[:3])))
-    press(browser, "Tab")
+    browser.press("Tab")
     assert focused(browser)["name"] == "show"
-    press(browser, "ArrowDown")
+    browser.press("ArrowDown")
     browser.wait("document.querySelector('#count').textContent.startsWith('3 of')")
 
 
@@ -280,14 +264,14 @@ def test_the_login_form(tmp_path, browser, dark):
         browser.window(390, 844, dark=dark)
         browser.goto(guarded.url)
         browser.wait("document.activeElement.id === 'token'")
-        browser.call("Input.insertText", text="wrong")
-        press(browser, "Enter")
+        browser.insert("wrong")
+        browser.press("Enter")
         browser.wait("document.querySelector('[role=alert]')?.hidden === false")
         assert [one for one in browser.evaluate(TEXTS) if one[0] < TEXT] == []
         assert [one for one in browser.evaluate(BORDERS) if one[0] < OTHER] == []
-        browser.call("Input.insertText", text=TOKEN)
-        press(browser, "Tab")
+        browser.insert(TOKEN)
+        browser.press("Tab")
         assert focused(browser)["name"] == "Log in"
-        press(browser, " ")
+        browser.press(" ")
         browser.wait(f"document.querySelector('#count')?.textContent === '{len(SERIES)}'")
     browser.problems[:] = [one for one in browser.problems if "401" not in str(one) and "ERR_" not in str(one)]
