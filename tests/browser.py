@@ -68,6 +68,8 @@ class Browser:
     # A person's acts.
 
     def window(self, width, height, *, dark=False, phone=False):
+        self._on(self._page.set_viewport_size, {"width": width, "height": height})
+        # Playwright makes a phone of a whole context only.
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         self._on(self._page.emulate_media, color_scheme="dark" if dark else "light")
 

@@ -118,7 +118,8 @@ def _durability(config: Config, seen: Mapping[str, Seen]) -> Iterator[Finding]:
         for found in _weaknesses(one):
             weak[found].append(name)
     for (text, remedy), names in weak.items():
-        yield weakness(config, "durability", f"{text}: {', '.join(names)}", remedy)
+        where = "every topic" if 1 < len(names) == len(seen) else ", ".join(names)
+        yield weakness(config, "durability", f"{text}: {where}", remedy)
     if seen and not weak:
         yield Finding("pass", "durability", f"every topic outlives the loss of a broker ({len(seen)} topics)")
 

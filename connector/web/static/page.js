@@ -42,7 +42,7 @@ function showIdentity(status) {
   put("account", status.account);
   put("role", status.role);
   put("instance", status.instance);
-  put("version", `zendesk-chat-kafka ${status.version}, up ${age(status.started_ms)}`);
+  put("version", `zendesk-chat-kafka ${status.version}, up ${age(status.started_ms).replace(" ", "\u00a0")}`);
   put("level", status.level);
   put("message", status.message);
   put("guarantee", `Guarantee ${status.guarantee.configured}:`);
@@ -106,9 +106,9 @@ function showShards(shards) {
 
 function showBuffer(buffer) {
   alarm("waiting", buffer.dropped > 0 || !buffer.balanced);
-  put("waiting", `${format.count(buffer.waiting_now ?? buffer.waiting)} waiting`);
+  put("waiting", format.count(buffer.waiting_now ?? buffer.waiting));
   const balance = buffer.balanced ? "" : ", counters do not add up";
-  put("waiting-note", `${format.count(buffer.suppressed)} suppressed, ${format.count(buffer.dropped)} dropped${balance}`);
+  put("waiting-note", `waiting; ${format.count(buffer.suppressed)} suppressed, ${format.count(buffer.dropped)} dropped${balance}`);
 }
 
 function showGaps(gaps) {
