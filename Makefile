@@ -27,7 +27,7 @@ $(TIERS): deps
 
 # The jars of the brokers and the tools of the chart too, so that no tier downloads while it measures.
 # Without Java, Go or root only CI stops.
-deps: $(VENV)/.stamp
+deps: $(VENV)/.stamp $(AUDIT_VENV)/.stamp
 	@$(BIN)/python -m connector.local || [ "$$CI" != true ]
 	@PYTHONPATH=tests $(BIN)/python -m chart.tools || [ "$$CI" != true ]
 	@PYTHONPATH=tests $(BIN)/python -m consume.parser || [ "$$CI" != true ]

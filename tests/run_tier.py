@@ -42,7 +42,13 @@ CONSUME = (
 TIERS = {
     "test-unit": Tier(
         4,
-        ("ruff check .", "ruff format --check .", "mypy", "python tests/fuzz_decode.py --runs 20000 --seed 1"),
+        (
+            "ruff check .",
+            "ruff format --check .",
+            "mypy",
+            "python tests/fuzz_decode.py --runs 20000 --seed 1",
+            "make audit",
+        ),
         ("tests/unit", "tests/test_*.py"),
     ),
     "test-sim": Tier(4, ("python -m tests.sim --seeds 10000 --minutes 3.3 --jobs 2",), ()),
@@ -142,10 +148,11 @@ def close(name: str, began: float, budget: float) -> None:
 
 
 def run_command(command: str) -> Counts:
-    """One command of the virtual environment as one test."""
+    """One command as one test: of the virtual environment, or `make`."""
     print(f"$ {command}", flush=True)
     program, *arguments = command.split()
-    good = subprocess.run([BIN / program, *arguments], cwd=ROOT, check=False).returncode == 0
+    found = BIN / program if (BIN / program).exists() else program
+    good = subprocess.run([found, *arguments], cwd=ROOT, check=False).returncode == 0
     return Counts(passed=int(good), failed=int(not good))
 
 

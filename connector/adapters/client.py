@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from websockets import exceptions
 from websockets.asyncio.client import connect
 
+from connector.adapters.reach import ENDED
 from connector.errors import ConfigError
 
 picows: Any = exceptions
@@ -72,4 +73,8 @@ async def _with_websockets(url: str, **options: Any) -> ClientConnection:
 async def _with_picows(url: str, **options: Any) -> ClientConnection:
     from picows.websockets.asyncio.client import connect as connect_fast  # noqa: PLC0415 - an extra
 
-    return cast("ClientConnection", await connect_fast(url, max_redirects=0, **options))
+    try:
+        return cast("ClientConnection", await connect_fast(url, max_redirects=0, **options))
+    except AssertionError as error:
+        # What it raises when the other side ends the connection before it answers (2.3).
+        raise ConnectionResetError(ENDED) from error

@@ -15,6 +15,7 @@ import msgspec
 from yarl import URL
 
 from connector.adapters.canonical import Versions, registered
+from connector.adapters.reach import said
 from connector.adapters.schema_files import by_subject, schema_text
 from connector.config.secrets import read_secret
 from connector.errors import ConfigError, ConnectorError, RegistryUnavailable, SchemaError
@@ -121,9 +122,8 @@ class Lookup:
                 try:
                     status, body = await self._ask(url + path)
                 except (aiohttp.ClientError, OSError, TimeoutError) as failure:
-                    kind = type(failure).__name__
-                    text = f"{self._where}: subject {subject}: {kind}: {failure}; check registry.urls"
-                    error = RegistryUnavailable(text)
+                    text = said(failure, "registry.timeout") if isinstance(failure, OSError) else str(failure)
+                    error = RegistryUnavailable(f"{self._where}: subject {subject}: {text}; check registry.urls")
                     break
                 if status == _NOT_FOUND:
                     return None

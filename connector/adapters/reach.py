@@ -7,10 +7,24 @@ import contextlib
 import socket
 import ssl
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+ENDED: Final = "the other side ended the connection before it was made"
+
+
+def said(error: OSError, limit: str = "source.open_timeout") -> str:
+    """What is wrong with a connection, in words: asyncio says nothing of one that ends in the handshake.
+
+    ``limit``: the setting that a TimeoutError stands for.
+    """
+    if isinstance(error, TimeoutError):
+        return f"no answer within {limit}"
+    cause = getattr(error, "os_error", error)
+    return cause.strerror or str(cause) or ENDED
 
 
 class Encryption(NamedTuple):

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import aiohttp
 
 from connector.adapters import answers
+from connector.adapters.reach import said
 from connector.config.redaction import remember
 from connector.config.secrets import read_secret
 from connector.errors import ConfigError, SourceRejected, SourceUnavailable
@@ -234,6 +235,5 @@ def _query(department_id: int | None) -> dict[str, str]:
 
 def _reason(error: Exception) -> str:
     """The cause in one line; aiohttp puts the operating system's words last."""
-    cause = getattr(error, "os_error", None) or error
-    text = getattr(cause, "strerror", None) or str(cause) or type(error).__name__
-    return " ".join(str(text).split())
+    text = said(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+    return " ".join(text.split())

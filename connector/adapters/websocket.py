@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from connector.adapters.client import CONNECTION_CLOSED, HANDSHAKE_FAILED, INVALID_STATUS, opener
+from connector.adapters.reach import said
 from connector.domain.events import Closed, Event, Opened, Ponged
 from connector.errors import ConnectorError, SourceUnavailable
 
@@ -80,8 +81,8 @@ class Endpoint:
             raise SourceUnavailable(f"source {self.url}: no WebSocket there: {error}") from error
         except ssl.SSLError as error:
             raise SourceUnavailable(f"source {self.url}: TLS: {error}; check source.ca_file") from error
-        except (OSError, TimeoutError) as error:
-            raise SourceUnavailable(f"source {self.url}: {str(error) or 'no answer in source.open_timeout'}") from error
+        except OSError as error:
+            raise SourceUnavailable(f"source {self.url}: {said(error)}; check source and network") from error
 
 
 async def run_session(

@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from connector.adapters.answers import NotFound
 from connector.adapters.handshake import shake_hands
-from connector.adapters.reach import addresses, encryption
+from connector.adapters.reach import addresses, encryption, said
 from connector.adapters.rest import RestClient
 from connector.adapters.source import Departments, resolve_departments
 from connector.cli.build import endpoint_of
@@ -99,8 +99,8 @@ async def _encrypted(host: str, port: int, ca_file: Path | None, timeout: float)
         reason = getattr(error, "verify_message", "") or error.reason or str(error)
         remedy = "correct the host, or name its certificate authority in source.ca_file"
         return Finding("fail", "source", f"{where}: TLS: {reason}", remedy, SourceUnavailable.exit_code)
-    except (OSError, TimeoutError) as error:
-        text = f"{where}: {getattr(error, 'strerror', None) or 'no answer in source.open_timeout'}"
+    except OSError as error:
+        text = f"{where}: {said(error)}"
         return Finding("fail", "source", text, "check source and network", SourceUnavailable.exit_code)
     text = f"{where} {agreed.version}, certificate valid for {agreed.days_left:.0f} days"
     if agreed.days_left < EXPIRES:

@@ -18,6 +18,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import leaks
 import yaml
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 COMMAND = [sys.executable, "-m", "connector"]
 BUILDS = Path(__file__).parent / "builds"
 COUNTERS = ("chats.incoming_chats||", "chats.missed_chats|30|", "agents.agents_online||")
+NEWEST = 2000
+"""Messages of each topic that are searched for credentials."""
 QUIET = ("chats.assigned_chats||",)
 TOGGLES = ("chats.active_chats||", "chats.satisfaction_good|60|", "agents.agents_away||")
 
@@ -153,7 +156,9 @@ class Pair:
         self.processes: dict[str, subprocess.Popen] = {}
         self._files: list[Any] = []
         self._token = folder / "token"
-        self._token.write_text(self.source.ready["tokens"]["owner"])
+        self.secrets = {"token": f"canary-token-{uuid.uuid4().hex}+/="}
+        self.source.control("token", token=self.secrets["token"], role="owner")
+        self._token.write_text(self.secrets["token"])
         self._token.chmod(0o600)
         self.config_file = folder / "connector.yaml"
         self.config_file.write_text(yaml.safe_dump(merged(self._config(), config)))
@@ -183,8 +188,11 @@ class Pair:
             door.down()
         if self.audit is not None:
             self.audit.__exit__()
+            places = {f"{self.prefix} {name}": repr(self.audit.messages[name][-NEWEST:]) for name in self.topics}
+            leaks.search(self.secrets, places)
         for file in self._files:
             file.close()
+        leaks.search(self.secrets, {one: (self.folder / f"{one}.log").read_bytes() for one in self.processes})
 
     # Replicas.
 
@@ -195,6 +203,8 @@ class Pair:
         command = [sys.executable, "-m", self.build, "run", "--config", str(self.config_file)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file, env=self._environment(replica))
         self.processes[replica] = process
+        environment = Path("/proc", str(process.pid), "environ").read_bytes()
+        leaks.search(self.secrets, {f"{self.prefix}: environment of {replica}": environment})
         return process
 
     def start_both(self) -> None:

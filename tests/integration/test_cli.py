@@ -11,6 +11,7 @@ import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
+import leaks
 import pytest
 import yaml
 from confluent_kafka import Producer
@@ -25,7 +26,7 @@ from connector.config import load
 from connector.emulator.server import Emulator
 from connector.emulator.settings import EmulatorSettings
 
-OWNER = "owner-token"
+OWNER, AGENT = (f"canary-{role}-{uuid.uuid4().hex}+/=end" for role in ("owner", "agent"))
 UPDATE = {
     "event_id": "e",
     "account": "acme",
@@ -63,6 +64,7 @@ def command(monkeypatch, capfd):
         except SystemExit as ended:
             code = ended.code or 0
         out, err = capfd.readouterr()
+        leaks.search({"owner's token": OWNER, "agent's token": AGENT}, {f"output of {arguments[:2]}": out + err})
         return code, out, err
 
     return run
@@ -74,7 +76,7 @@ def emulator(**settings):
     started, ports, ending = threading.Event(), [], []
 
     async def serve():
-        async with Emulator(EmulatorSettings(**settings)) as running:
+        async with Emulator(EmulatorSettings(tokens={OWNER: "owner", AGENT: "agent"}, **settings)) as running:
             ports.append(running.port)
             ending.append((asyncio.get_running_loop(), stop := asyncio.Event()))
             started.set()
@@ -235,12 +237,12 @@ def test_check_of_secrets(command, configuration, monkeypatch):
 @pytest.mark.parametrize(
     ("token", "departments", "code", "expected"),
     [
-        ("owner-token", ["*"], 0, {("pass", "token"), ("pass", "departments"), ("pass", "subscriptions")}),
+        (OWNER, ["*"], 0, {("pass", "token"), ("pass", "departments"), ("pass", "subscriptions")}),
         ("nobody", [1], 3, {("fail", "source")}),
-        ("agent-token", [1], 0, {("pass", "token"), ("pass", "subscriptions")}),
-        ("agent-token", ["*"], 3, {("fail", "departments")}),
-        ("owner-token", ["Nope"], 2, {("fail", "departments")}),
-        ("owner-token", [1, 99], 3, {("fail", "chats.* of department 99"), ("pass", "subscriptions")}),
+        (AGENT, [1], 0, {("pass", "token"), ("pass", "subscriptions")}),
+        (AGENT, ["*"], 3, {("fail", "departments")}),
+        (OWNER, ["Nope"], 2, {("fail", "departments")}),
+        (OWNER, [1, 99], 3, {("fail", "chats.* of department 99"), ("pass", "subscriptions")}),
     ],
 )
 def test_check_of_the_source(command, configuration, monkeypatch, token, departments, code, expected):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import time
@@ -143,6 +144,10 @@ def test_a_new_token_opens_a_session_before_the_old_one_ends(make_stage, revoked
     assert stage.stop(connector) == 0
     metrics, gaps = stage.read("metrics"), stage.read("gaps")
     assert check_sequences(metrics) + check_gaps(None, metrics, gaps) == []
+    # A revoked token is the control: then the old session cannot wait for the new one.
+    lines = [json.loads(line) for line in stage.journal_file.read_text().splitlines()]
+    order = [(one["event"], one["connection"]) for one in lines if one["event"] in ("open", "close")]
+    assert (order.index(("open", 2)) < order.index(("close", 1))) is not revoked
     first = [g.value for g in gaps if g.value["ended_at"] is not None and g.value["epoch_after"] == 2]
     assert len(first) == 72
     if not revoked:
