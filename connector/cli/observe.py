@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
+    from connector.adapters.otlp import Otlp
     from connector.cli.build import Build
     from connector.config import Config
     from connector.domain.events import Event
@@ -64,6 +65,9 @@ class Observation:
             heartbeat=config.heartbeat.interval,
         )
         self.observers: list[Callable[[Event], None]] = [self._status, self._metrics]
+        self.otlp = self._otlp()
+        if self.otlp is not None:
+            self.observers.append(self.otlp)
 
     def serve(self) -> AbstractAsyncContextManager[str | None]:
         """Serve while the context is open; gives the address, None if ``http.enabled`` is false.
@@ -84,6 +88,15 @@ class Observation:
             ready=self._could_take_over,
         )
         return serve(self._config.http, site)
+
+    def _otlp(self) -> Otlp | None:
+        config = self._config
+        if config.otlp is None:
+            return None
+        from connector.adapters.otlp import Otlp
+
+        collect = self._metrics.collect
+        return Otlp(config.otlp, collect, account=config.account, instance=config.instance, version=__version__)
 
     def _could_take_over(self) -> bool:
         return self.ready()

@@ -75,12 +75,16 @@ async def _connect(config: Config, file: Path | None, signals: Signals) -> None:
         observation.ready = lambda: supervisor.ready
         reload = Reload(file, config, access=access, build=build, supervisor=supervisor)
         signals.lead_to(stop=supervisor.stop, reload=reload.ask)
-        watching = [asyncio.create_task(one.run(), name=type(one).__name__) for one in (reload, promises)]
+        pushing = observation.otlp
+        runs = [reload.run(), promises.run(), *([pushing.run()] if pushing is not None else [])]
+        watching = [asyncio.create_task(one) for one in runs]
         try:
             await supervisor.run()
         finally:
             for one in watching:
                 one.cancel()
+            if pushing is not None:
+                await pushing.close()
 
 
 def _settle_memory() -> None:

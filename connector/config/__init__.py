@@ -1,6 +1,7 @@
 """The configuration: a frozen tree from a YAML file, the environment and files with secrets."""
 
 from connector.config.load import load
+from connector.config.otlp import Otlp
 from connector.config.secrets import loose_mode, read_secret
 from connector.config.sink import Basic, Kafka, Registry, Retention, TopicNames
 from connector.config.source import Backoff, OAuth, Source
@@ -17,6 +18,7 @@ __all__ = [
     "Kafka",
     "Log",
     "OAuth",
+    "Otlp",
     "Registry",
     "Retention",
     "Source",

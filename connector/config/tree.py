@@ -9,6 +9,7 @@ from typing import Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from connector.config.http import Http
+from connector.config.otlp import Otlp
 from connector.config.section import Section, problem
 from connector.config.sink import Kafka, Registry, TopicNames
 from connector.config.source import Source
@@ -96,6 +97,7 @@ class Config(Section):
     )
     log: Log = Field(default=Log(), description="Logging")
     http: Http = Field(default=Http(), description="Status page, metrics and probes")
+    otlp: Otlp | None = Field(default=None, description="OpenTelemetry besides; nothing of it is loaded without this")
     shutdown_timeout: Duration = Field(default=10.0, gt=0, description="Longest time to publish what waits at the end")
 
     @field_validator("account")

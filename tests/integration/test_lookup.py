@@ -145,7 +145,7 @@ def test_a_ca_file_that_is_none(tmp_path, text):
 
 
 def test_run_does_not_load_what_it_does_not_use():
-    heavy = "confluent_kafka.schema_registry authlib httpx2 cryptography rich.progress sqlite3"
+    heavy = "confluent_kafka.schema_registry authlib httpx2 cryptography rich.progress sqlite3 opentelemetry requests"
     code = f"import sys, connector.cli.run; print(*[name for name in {heavy.split()!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
