@@ -92,7 +92,8 @@ N ?= 200
 kills faults-long: deps
 	PYTHONPATH=tests $(BIN)/python -m faults.long $(if $(filter kills,$@),kills --runs $(N),$(or $(FAULT),all))
 
-# Readers beyond the tier: PyFlink, Iceberg through Spark, long silences, stalls, registry faults of every engine.
+# Readers beyond the tier: PyFlink, Iceberg through Spark, long silences, an outage of Kafka, stalls, registry faults of
+# every reader.
 consume-long: deps
 	PYTHONPATH=tests $(BIN)/python -m consume.long.more
 	$(BIN)/pytest -q -s --timeout=900 tests/consume/long
