@@ -181,6 +181,7 @@ PLACES = {
     "source.departments_url": "https",
     "source.oauth.token_url": "https",
     "registry.urls.0": "https",
+    "otlp.endpoint": "https",
 }
 
 
@@ -192,6 +193,7 @@ def config(**urls):
         "subscriptions": [{"metrics": ["agents.*"]}],
         "kafka": {"bootstrap_servers": "k:1"},
         "registry": {"urls": ["https://registry"]},
+        "otlp": {"endpoint": "https://collector"},
     }
     for place, url in urls.items():
         *way, last = place.split(".")
@@ -210,3 +212,13 @@ def test_every_place_of_the_configuration_refuses_them_all(place):
         assert said in str(raised.value), url
     for url in ACCEPTED:
         config(**{place: url.replace("S:", f"{PLACES[place]}:")})
+
+
+def test_a_token_for_a_collector_is_not_sent_in_the_clear():
+    for endpoint, fine in (("http://collector:4318", False), ("https://collector", True), ("http://[::1]:4318", True)):
+        data = config().model_dump() | {"otlp": {"endpoint": endpoint, "token_file": "/t"}}
+        if fine:
+            Config.model_validate(data)
+            continue
+        with pytest.raises(ValidationError, match="would send the token unencrypted; use https://"):
+            Config.model_validate(data)
