@@ -6,7 +6,7 @@ from typing import Final
 
 EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "run": ("-c connector.yaml",),
-    "provision": ("-c connector.yaml --dry-run", "-c connector.yaml"),
+    "provision": ("-c connector.yaml --dry-run", "-c connector.yaml", "-c connector.yaml --schemas-only"),
     "check": ("-c connector.yaml", "-c connector.yaml --json"),
     "tail": (
         "-c connector.yaml",

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 def provision(
     config_file: ConfigFile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    schemas_only: Annotated[
+        bool, typer.Option("--schemas-only", help="Somebody else makes the topics: only look whether they fit.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document.")] = False,
 ) -> None:
     """Create the missing topics, register the schemas; name what differs. Nothing that exists is altered."""
@@ -31,7 +34,9 @@ def provision(
 
     config = load(config_path(config_file), os.environ)
     metrics = metrics_topics(config)
-    topics = _provision_topics(config, metrics, dry_run=dry_run)
+    topics = _provision_topics(config, metrics, dry_run=dry_run or schemas_only)
+    if schemas_only:
+        topics = [one._replace(action="missing") if one.action == "to create" else one for one in topics]
     with SchemaRegistry(config.registry) as registry:
         subjects = registry.register_all(by_topic(config.names, metrics), dry_run=dry_run)
     if as_json:
@@ -39,9 +44,24 @@ def provision(
     else:
         _print(topics, subjects)
     refuse([difference for one in topics for difference in one.differences])
+    _refuse_missing(topics)
     for one in subjects:
         if one.action == "refused":
             raise SchemaError(f"subject {one.subject}: {one.schema}.avsc is incompatible: {'; '.join(one.messages)}")
+
+
+def _refuse_missing(topics: list[Provisioned]) -> None:
+    """With --schemas-only a topic that nobody has made yet is an error: whoever called tries again.
+
+    Raises:
+        SinkRejected: a topic is missing.
+    """
+    from connector.errors import SinkRejected
+
+    missing = [one.topic for one in topics if one.action == "missing"]
+    if missing:
+        remedy = "wait for whoever makes the topics, or run zendesk-chat-kafka provision without --schemas-only"
+        raise SinkRejected(f"topics that do not exist: {', '.join(missing)}; {remedy}")
 
 
 def metrics_topics(config: Config) -> tuple[str, ...]:

@@ -169,6 +169,7 @@ topologySpreadConstraints:
 {{- end -}}
 
 {{- define "connector.podTemplate" -}}
+{{- $arguments := eq .Values.provision.mode "strimzi" | ternary (list "provision" "--schemas-only") (list "provision") -}}
 {{- $provisions := has .Values.provision.mode (list "init" "strimzi") -}}
 metadata:
   labels:
@@ -194,7 +195,7 @@ spec:
   {{- if or $provisions .Values.initContainers }}
   initContainers:
     {{- if $provisions }}
-    - {{- include "connector.container" (dict "root" . "name" "zendesk-chat-kafka-provision" "arguments" (list "provision") "provision" true) | nindent 6 }}
+    - {{- include "connector.container" (dict "root" . "name" "zendesk-chat-kafka-provision" "arguments" $arguments "provision" true) | nindent 6 }}
       resources:
         {{- toYaml .Values.provision.resources | nindent 8 }}
     {{- end }}

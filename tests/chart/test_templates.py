@@ -632,6 +632,12 @@ TOPICS = {
 }
 
 
+def test_the_topics_of_strimzi_are_left_to_its_operator():
+    for case, wanted in [("strimzi", ["provision", "--schemas-only"]), ("minimal", ["provision"])]:
+        pod = one(rendered(values=CHART / "ci" / f"{case}-values.yaml"), "Deployment")["spec"]["template"]["spec"]
+        assert pod["initContainers"][0]["args"] == wanted
+
+
 @pytest.mark.parametrize("change", [{}, TOPICS, {"topics": {"metrics": "Chat_{family}.M"}}], ids=str)
 def test_strimzi_topics_are_those_of_provision(change, tmp_path):
     values = values_of(CHART / "ci" / "strimzi-values.yaml")

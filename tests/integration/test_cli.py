@@ -278,10 +278,16 @@ def test_provision_then_check_then_tail(command, configuration, kafka_bootstrap,
         assert code == 0
         assert out.count("to create") == 7
         assert out.count("to register") == 6
+        code, out, err = command("provision", "-c", file, "--schemas-only", "--json")
+        assert code == 4
+        assert err.startswith("error: topics that do not exist: ")
+        assert {one["action"] for one in json.loads(out)["topics"]} == {"missing"}
+        assert {one["action"] for one in json.loads(out)["subjects"]} == {"registered"}
         code, out, _ = command("provision", "-c", file, "--json")
         assert code == 0
         assert {one["action"] for one in json.loads(out)["topics"]} == {"created"}
-        assert {one["action"] for one in json.loads(out)["subjects"]} == {"registered"}
+        assert {one["action"] for one in json.loads(out)["subjects"]} == {"unchanged"}
+        assert command("provision", "-c", file, "--schemas-only")[0] == 0
         code, out, _ = command("check", "-c", file)
         assert code == 0
         assert "0 failed" in out
