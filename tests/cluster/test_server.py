@@ -130,8 +130,13 @@ def test_25_the_size_of_a_volume_cannot_be_changed_in_place(plane):
     refused = plane.helm("upgrade", *release, "--set", "persistence.size=20Gi", check=False)
     assert refused.returncode != 0
     assert "updates to statefulset spec" in refused.stderr
-    plane.kubectl("delete", "statefulset", "rel-zendesk-chat-kafka", "-n", namespace, "--cascade=orphan")
-    plane.helm("upgrade", *release, "--set", "persistence.size=20Gi", "--force-conflicts")
+    page = (CHART / "UPGRADING.md").read_text().partition("## Size of the volumes")[2].partition("\n## ")[0]
+    commands = [line.replace("RELEASE", "rel").split() for line in page.splitlines() if line.startswith("    ")]
+    assert [command[:2] for command in commands] == [["kubectl", "patch"], ["kubectl", "delete"], ["helm", "upgrade"]]
+    _, delete, upgrade = commands
+    plane.kubectl(*delete[1:], "-n", namespace)
+    assert upgrade[:6] == ["helm", "upgrade", "rel", "./helm", "-f", "values.yaml"]
+    plane.helm("upgrade", *release, "--set", "persistence.size=20Gi", *upgrade[6:])
     found = json.loads(plane.kubectl("get", "statefulset", "-n", namespace, "-o", "json").stdout)
     claim = found["items"][0]["spec"]["volumeClaimTemplates"][0]
     assert claim["spec"]["resources"]["requests"]["storage"] == "20Gi"
