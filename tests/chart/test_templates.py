@@ -571,11 +571,8 @@ def test_15_hook_with_a_config_map_of_somebody_else():
 def test_the_monitor_sends_the_token_beside_a_config_map_of_somebody_else():
     values = {**minimal(), "config": {}, "existingConfigMap": "x", "monitoring": {"podMonitor": {"enabled": True}}}
     endpoint = one(engine(values), "PodMonitor")["spec"]["podMetricsEndpoints"][0]
-    secret = values["secrets"]["http"]
-    assert endpoint["authorization"]["credentials"] == {
-        "name": secret["existingSecret"],
-        "key": secret["keys"]["token"],
-    }
+    secret = values["secrets"]["http"]["existingSecret"]
+    assert endpoint["authorization"]["credentials"] == {"name": secret, "key": "http-token"}
     values["secrets"] = {**values["secrets"], "http": {"existingSecret": ""}}
     assert "authorization" not in one(engine(values), "PodMonitor")["spec"]["podMetricsEndpoints"][0]
 
