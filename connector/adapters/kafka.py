@@ -268,7 +268,9 @@ class TransactionalSink:
         """Every record must be acknowledged: a commit alone succeeds without those that never were accepted."""
         deadline = self._monotonic() + self._timeout
         while self._delivered < sent and self._failed is None:
-            if producer.flush(0.5) and self._monotonic() > deadline:
+            if not producer.flush(0.5):
+                break
+            if self._monotonic() > deadline:
                 raise SinkUnavailable(f"Kafka: {sent - self._delivered} of {sent} records not acknowledged in time")
         if self._failed is not None:
             error, topic = self._failed
