@@ -103,13 +103,13 @@ def main() -> None:
             load, began = os.getloadavg()[0], time.time()
             print(f"{name} …", flush=True)
             rows = attempt(measure)
-            report["sections"][name] = {"load_before": load, "seconds": time.time() - began, "rows": rows}
+            taken = {"load_before": load, "scale": options.scale, "seconds": time.time() - began}
+            report["sections"][name] = {**taken, "rows": rows}
             report["machine"] = {
                 "cores": os.cpu_count(),
                 "python": platform.python_version(),
                 "kernel": platform.release(),
                 "date": time.strftime("%Y-%m-%d", time.gmtime()),
-                "scale": options.scale,
             }
             options.out.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(report, indent=1) + "\n")

@@ -27,8 +27,8 @@ TITLES = {
 
 INTRODUCTION = """\
 `make bench`, {date}: {cores} cores that broker, source, connector and reader share, Python {python}, Linux {kernel}.
-Each run has {scale:g} times the full length. Programs that are compared ran in turn in one run; figures are medians.
-`clean` is what `verify` said of the topics. CPU time includes librdkafka's threads. "Load before" is the machine's load
+Programs that are compared ran in turn in one run; figures are medians. "Length" is that of each run, 1 being the full
+one. `clean` is what `verify` said of the topics. CPU time includes librdkafka's threads. "Load before" is the machine's load
 average when the section began: above 1, compare figures of one section with each other only.
 """
 
@@ -42,7 +42,7 @@ def write(report: dict[str, Any], folder: Path) -> None:
             "",
             f"## {TITLES[name]}",
             "",
-            f"Load before: {section['load_before']:.1f}",
+            f"Load before: {section['load_before']:.1f}; length: {section['scale']:g}",
             "",
             *table(section["rows"]),
         ]

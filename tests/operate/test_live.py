@@ -6,10 +6,13 @@ import json
 import re
 import signal
 import time
+import urllib.request
 
 import pytest
 from truth import check_gaps, check_sequences, check_values
 from waiting import wait_until
+
+from connector.local.process import free_port
 
 
 def followed(*departments):
@@ -86,6 +89,34 @@ def test_a_bad_configuration_is_refused_with_line_and_key_and_the_old_one_stays(
     stage.settle()
     assert stage.stop(connector) == 0
     assert check_values(stage.journal(), stage.read("metrics")) == []
+
+
+def test_the_level_of_the_log_changes_with_sighup(make_stage):
+    port = free_port()
+    stage = make_stage(rate=300.0, config={"http": {"port": port}, "log": {"level": "info"}})
+    connector = stage.start_connector()
+    streaming(stage)
+
+    def applied():
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            return int(float(re.search(r'reloads_total\{result="applied"\} (\S+)', answer.read().decode())[1]))
+
+    def reconnect(level, sessions):
+        """With that level, one more session; the levels of the lines that it brought."""
+        stage.write_config(log={"level": level})
+        connector.send_signal(signal.SIGHUP)
+        wait_until(lambda: applied() == sessions - 1, 60, stage.log)
+        before = len(stage.log().splitlines())
+        stage.control("drop")
+        wait_until(lambda: stage.control("stats")["connects"] == sessions, 60, stage.log)
+        streaming(stage)
+        return {json.loads(line)["level"] for line in stage.log().splitlines()[before:]}
+
+    assert '"debug"' not in stage.log()
+    assert reconnect("debug", 2) >= {"debug", "info", "warning"}
+    assert reconnect("warning", 3) == {"warning"}
+    stage.settle()
+    assert stage.stop(connector) == 0
 
 
 def test_a_changed_password_of_kafka_needs_a_restart_by_name(make_stage, tmp_path):
