@@ -72,6 +72,7 @@ def test_16_fires_and_stays_silent(name):
 
 COMPARISONS = {">": ("<", ">="), "<": (">", "<="), "==": ("!=",), ">=": (">", "<"), "<=": ("<", ">")}
 COMPARISON = re.compile(r"(?<![=!<>])(==|>=|<=|>|<)\s+(-?\d+(?:\.\d+)?)")
+WINDOW = re.compile(r"\[(\d+)([mh])\]")
 
 
 def mutations(rule):
@@ -87,6 +88,10 @@ def mutations(rule):
                 yield f"{limit} to {other:g}", changed(rule, expr, found.span(2), f"{other:g}")
         for other in COMPARISONS[sign]:
             yield f"{sign} to {other}", changed(rule, expr, found.span(1), other)
+    for found in WINDOW.finditer(expr):
+        minutes = int(found[1]) * (60 if found[2] == "h" else 1)
+        for other in (round(minutes * 0.8), round(minutes * 1.2)):
+            yield f"{found[0]} to [{other}m]", changed(rule, expr, found.span(), f"[{other}m]")
     if "for" in rule:
         seconds = int(rule["for"].removesuffix("m")) * 60
         for other in (seconds - 30, seconds + 30):
