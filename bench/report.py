@@ -28,8 +28,8 @@ TITLES = {
 INTRODUCTION = """\
 `make bench`, {date}: {cores} cores that broker, source, connector and reader share, Python {python}, Linux {kernel}.
 Programs that are compared ran in turn in one run; figures are medians. "Length" is that of each run, 1 being the full
-one. `clean` is what `verify` said of the topics. CPU time includes librdkafka's threads. "Load before" is the machine's load
-average when the section began: above 1, compare figures of one section with each other only.
+one. `clean` is what `verify` said of the topics. CPU time includes librdkafka's threads. "Load before" is the machine's
+load average when the section began: above 1, compare figures of one section with each other only.
 """
 
 
