@@ -39,6 +39,18 @@ class Network:
         for server in listening:
             server.close()
 
+    def cut(self, port: int) -> None:
+        """Let nothing through to that server any more, until `mend`."""
+        self._steer("cut", port)
+
+    def mend(self, port: int) -> None:
+        """As before `cut`."""
+        self._steer("mend", port)
+
+    def _steer(self, what: str, port: int) -> None:
+        self._relay.stdin.write(f"{what} {port}\n".encode())
+        self._relay.stdin.flush()
+
     def close(self) -> None:
         self._relay.kill()
         self._relay.communicate()

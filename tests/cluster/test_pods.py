@@ -249,6 +249,48 @@ def test_25_a_killed_pod_keeps_its_journal(with_volumes):
     kept_the_promise(release)
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["the volume is kept", "control: the volume is lost"])
+def test_25_what_a_pod_wrote_to_its_journal_while_kafka_was_away_is_published(with_volumes, kept):
+    release = with_volumes
+    owner = release.wait_for_owner()
+    port = int(release.stage.kafka.rpartition(":")[2])
+    away = [*release.pods()]
+    restarts = owner.restarts
+    for pod in away:
+        pod.network.cut(port)
+    wait_until(lambda: (metric(owner, "zendesk_chat_updates_waiting") or 0) > 800, 60, "updates that wait")
+    written = (metric(owner, "zendesk_chat_updates_waiting") or 0) * 20
+    wait_until(lambda: (metric(owner, "zendesk_chat_buffer_disk_bytes") or 0) > written, 60, "a journal of them")
+    waited = received_lately(release)
+    owner.container.signal(signal.SIGKILL)
+    wait_until(lambda: owner.restarts > restarts, 60, "the pod to be started again")
+    if not kept:
+        for file in owner.volumes.path("buffer").iterdir():
+            file.unlink()
+    # The other replica comes later: an owner that followed would make the journal void.
+    owner.network.mend(port)
+    wait_until(lambda: metric(owner, "zendesk_chat_shard_owned") == 1, 120, "the same owner again")
+    for pod in away:
+        pod.network.mend(port)
+    release.wait_for_owner()
+    kept_the_promise(release)
+    published = {(one.value["session_id"], one.value["frame"]) for one in release.stage.read("metrics")}
+    found = len(waited & published)
+    tell(f"{len(waited)} frames came while Kafka was away; {found} of them were published after the kill")
+    assert len(waited) > 200
+    assert found == (len(waited) if kept else 0)
+
+
+def received_lately(release):
+    """Frames with values of the last three seconds but the last, by session and number.
+
+    What came later may not have been synced when the pod is killed, what came before may have been committed.
+    """
+    now = time.time_ns() // 1000
+    lines = [one for one in release.stage.journal().frames if one.get("values")]
+    return {(one["session"], one["frame"]) for one in lines if now - 3_000_000 < one["at"] < now - 1_000_000}
+
+
 def kept_the_promise(release):
     """By the product's own audit, and by the emulator's journal. The emulator goes on afterwards."""
     release.stage.settle(60)
