@@ -17,6 +17,9 @@ from cluster.release import HTTP_TOKEN, Release, metric, metrics
 from figures import tell
 from waiting import wait_until
 
+TAKEOVER = 12.0
+"""Seconds: a pod that hands over leaves the group at once; the rest is the next one's fence and session."""
+
 
 @pytest.fixture(scope="module")
 def release(plane, kubelet, kafka_bootstrap, registry_url, tmp_path_factory):
@@ -142,9 +145,23 @@ def test_23_a_rolling_upgrade_keeps_the_promise(release):
     wrong, delivered, published = release.compared()
     rest = delivered - published
     tell(f"{delivered} values sent, {published} published, {rest} in gaps or repeated; none lost, twice or invented")
+    takeovers = takeover_seconds(release)
+    tell(f"taken over in {max(takeovers.values()):.1f} s at most, by the gaps of {len(takeovers)} owner epochs")
+    assert takeovers
+    assert max(takeovers.values()) < TAKEOVER
     assert wrong == []
     assert delivered > 1000
     assert published > delivered / 2
+
+
+def takeover_seconds(release):
+    """By the owner epoch that ended them: the longest gap that a takeover declared."""
+    found = {}
+    for one in (message.value for message in release.stage.read("gaps")):
+        if one["ended_at"] is not None and one["reason"] in ("takeover", "restart"):
+            length = (one["ended_at"] - one["started_at"]).total_seconds()
+            found[one["epoch_after"]] = max(length, found.get(one["epoch_after"], 0.0))
+    return found
 
 
 def test_23_the_comparison_notices_what_is_lost(release):
