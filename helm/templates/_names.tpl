@@ -17,7 +17,11 @@
 {{- if regexMatch "^[0-9]" $name -}}
 {{- $name = printf "r%s" $name -}}
 {{- end -}}
-{{- $name | trunc 52 | trimSuffix "-" -}}
+{{- /* What is cut off may be all that tells two charts of one release apart. */ -}}
+{{- if gt (len $name) 52 -}}
+{{- $name = printf "%s-%s" ($name | trunc 43 | trimSuffix "-") (sha256sum $name | trunc 8) -}}
+{{- end -}}
+{{- $name | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "connector.selector" -}}
