@@ -52,12 +52,12 @@ class Scenario:
             self.changing = False
             at_rest = self._rest()
             findings = self._stop()
+            for replica in self.replicas:
+                if replica.error is not None:
+                    findings.append(Finding("error", f"{replica.machine.name}: {replica.error!r}"))
+                replica.machine.kill()
         if not at_rest:
             findings.append(Finding("live", "not everything was published in time"))
-        for replica in self.replicas:
-            if replica.error is not None:
-                findings.append(Finding("error", f"{replica.machine.name}: {replica.error!r}"))
-            replica.machine.kill()
         return findings + judge(self)
 
     def _begin(self) -> None:
