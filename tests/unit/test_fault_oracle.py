@@ -2,7 +2,9 @@
 
 import pytest
 from faults.audit import Message
+from faults.long import CONTROL, KILLS, wrong
 from faults.oracle import judge
+from faults.results import Result
 
 SERIES = "chats.active_chats||"
 SECOND = 1_000_000
@@ -163,3 +165,22 @@ def test_a_value_that_was_published_on_two_sessions_is_found(lines, topics):
     # Left out, as an equal snapshot is, there is nothing to find.
     del topics["metrics"][3:]
     assert judge(lines, topics).faults == []
+
+
+# The sums of the long proofs.
+
+
+@pytest.mark.parametrize("kind", ["lost", "duplicated", "reordered", "undeclared"])
+def test_one_finding_in_the_long_proofs_is_a_failure(kind):
+    assert wrong(Result(KILLS, runs=200, early_ms=2000)) == []
+    assert wrong(Result(KILLS, runs=200, **{kind: 1})) == [f"{KILLS}: 1 {kind}"]
+
+
+def test_a_gap_that_begins_too_early_is_a_failure_where_kafka_was_well():
+    assert len(wrong(Result(KILLS, runs=10, early_ms=2001))) == 1
+    assert wrong(Result("all brokers down for 60 s", runs=10, early_ms=7000)) == []
+
+
+def test_a_control_that_loses_nothing_is_a_failure():
+    assert wrong(Result(CONTROL, runs=5, lost=262, undeclared=96)) == []
+    assert len(wrong(Result(CONTROL, runs=5))) == 1
