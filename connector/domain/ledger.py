@@ -210,10 +210,14 @@ class Ledger:
         self.queue.append(rejected)
 
     def doubt(self, rejected: Rejected) -> None:
-        """Any series may have lost a value with this frame, which is kept elsewhere: all have a gap until the next."""
+        """Any series may have lost a value with this frame, which is kept elsewhere: all have a gap until the next.
+
+        A value that waits for room is older, so it cannot be what ends the gap.
+        """
         gap = OpenGap(self._since(rejected.received_us), "undecodable", rejected.reason)
         for position in self.positions.values():
             self._open(position, gap)
+            self._give_up(position)
 
     # No room.
 

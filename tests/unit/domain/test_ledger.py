@@ -293,3 +293,15 @@ def test_a_frame_that_is_kept_elsewhere_puts_every_series_in_doubt():
     ]
     ledger.admit(update(1, at=6_000))
     assert [(e.sequence, e.epoch) for e in entries(ledger)] == [(1, 1), (2, 2)]
+
+
+def test_a_value_held_from_before_a_frame_in_doubt_does_not_end_its_gap():
+    ledger = overflowing()
+    ledger.doubt(Rejected("invalid_json", "m", b"x", (), "s1", 6, 6_000))
+    ledger.queue.release(4)
+    ledger.relieve()
+    assert not of(ledger, GapClosed)
+    ledger.admit(update(7, at=7_000))
+    (closed,) = of(ledger, GapClosed)
+    assert (closed.gap.reason, closed.ended_us, closed.dropped) == ("overflow", 7_000, 2)
+    assert (ledger.dropped, ledger.held) == (2, 0)
