@@ -41,7 +41,7 @@ def grants_of(config: Config, metrics: tuple[str, ...]) -> tuple[Grant, ...]:
     names = config.names
     written = [*metrics, names.gaps, names.dead_letters, names.heartbeats, names.offsets]
     latest = [] if names.latest is None else [names.latest]
-    read = [*metrics, *latest, names.heartbeats, names.offsets]
+    read = [*metrics, *latest, names.gaps, names.heartbeats, names.offsets]
     grants = [Grant("topic", name, "Write", "publishes") for name in (*written, *latest)]
     grants += [Grant("topic", name, "Read", "reads its progress back when it takes over") for name in read]
     grants.append(Grant("topic", names.control, "Read", "its partitions stand for the shards"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from connector.adapters.rebuild import Rebuild, advance
 from connector.adapters.scan import Place, Scan
 from connector.domain.model import OpenGap, Progress, Series, ShardState, SourceOffset
 from connector.domain.partition import partition_for
@@ -12,19 +13,14 @@ from connector.domain.rows import SHARD_ROW
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from confluent_kafka import Message
-
     from connector.domain.rows import Hints
     from connector.domain.topics import Topics
-
-BEATS_BACK = 50
-"""How many of the newest offsets of a heartbeats partition are read to find its newest heartbeat."""
 
 
 class Recovery:
     """Progress of a shard: the rows of its ``offsets`` partition, then what ``metrics`` holds beyond them.
 
-    Where rows are missing, ``latest`` (or else ``metrics``) and the newest heartbeat tell what was there.
+    Where rows are missing, `rebuild` puts together what was there.
 
     Args:
         properties: librdkafka settings of a consumer.
@@ -78,8 +74,19 @@ class Recovery:
                 advance(offsets, update)
             if shard_row is not None and scan.bounds(offsets_place)[0] == 0:
                 return Progress(shard_state(shard_row), offsets), ends
-            lost, shard = self._rebuild(scan, offsets, shard_state(shard_row))
-            return Progress(shard, offsets, lost), ends
+            return self._rebuild(scan).progress(offsets, shard_state(shard_row)), ends
+
+    def _rebuild(self, scan: Scan) -> Rebuild:
+        return Rebuild(
+            scan,
+            self._decode,
+            account=self._account,
+            topics=self._topics,
+            metrics=self._places(),
+            shard=self._shard,
+            mine=self._mine,
+            latest_partitions=self._latest_partitions,
+        )
 
     def _rows(self, scan: Scan, place: Place) -> dict[str, dict[str, Any]]:
         """The newest row of each series; compaction may not have happened yet."""
@@ -89,10 +96,12 @@ class Recovery:
         rows = (self._decode(value) for value in newest.values())
         return {row["series"]: row for row in rows if row["account"] == self._account}
 
-    def _ends(self, scan: Scan) -> Hints:
+    def _places(self) -> list[Place]:
         partitions = range(self._shard, self._partitions, self._shards)
-        places = [(topic, partition) for topic in self._metrics for partition in partitions]
-        return {place: scan.bounds(place)[1] - 1 for place in places}
+        return [(topic, partition) for topic in self._metrics for partition in partitions]
+
+    def _ends(self, scan: Scan) -> Hints:
+        return {place: scan.bounds(place)[1] - 1 for place in self._places()}
 
     def _unproven(self, rows: Mapping[str, Mapping[str, Any]], ends: Hints) -> dict[Place, int]:
         """Where metrics may hold more than the rows: beyond the newest offset that they know of."""
@@ -107,50 +116,8 @@ class Recovery:
         updates = (self._decode(message.value() or b"") for message in scan.read(starts) if message.value())
         return [update for update in updates if update["account"] == self._account]
 
-    # Rows are gone.
-
-    def _rebuild(
-        self, scan: Scan, offsets: dict[Series, SourceOffset], shard: ShardState
-    ) -> tuple[frozenset[Series], ShardState]:
-        """Add the series without a row from latest, else from metrics, and the shard's counters from a heartbeat."""
-        before = set(offsets)
-        batch_id = shard.batch_id
-        beat = self._newest_beat(scan)
-        had_past = beat is not None or scan.bounds((self._topics.offsets, self._shard))[1] > 0
-        for update in self._everything(scan, had_past=had_past):
-            series = Series.parse(update["series"])
-            if self._mine(series):
-                batch_id = max(batch_id, update["batch_id"])
-                if series not in before:
-                    advance(offsets, update)
-        if beat is not None and beat["batch_id"] >= shard.batch_id:
-            through_us = beat["complete_through"] * 1000
-            batch_id = max(batch_id, beat["batch_id"] + 1)
-            shard = ShardState(beat["owner"], beat["owner_epoch"], batch_id, beat["heartbeat_seq"], through_us)
-        elif batch_id > shard.batch_id:
-            shard = ShardState(shard.owner, shard.owner_epoch, batch_id, shard.heartbeat_seq, shard.complete_through_us)
-        return frozenset(set(offsets) - before), shard
-
-    def _everything(self, scan: Scan, *, had_past: bool) -> list[dict[str, Any]]:
-        """What latest and metrics say of the account; metrics only if there is a past, since it may be long."""
-        known: list[dict[str, Any]] = []
-        if self._topics.latest is not None:
-            known = self._read(scan, {(self._topics.latest, at): 0 for at in range(self._latest_partitions)})
-            if not known and not had_past:
-                return known
-        return known + self._read(scan, dict.fromkeys(self._ends(scan), 0))
-
     def _mine(self, series: Series) -> bool:
         return partition_for(series.key.encode(), self._partitions) % self._shards == self._shard
-
-    def _newest_beat(self, scan: Scan) -> dict[str, Any] | None:
-        place = self._topics.heartbeats, self._shard
-        low, high = scan.bounds(place)
-        newest: Message | None = None
-        for message in scan.read({place: max(low, high - BEATS_BACK)}):
-            newest = message
-        beat = None if newest is None else self._decode(newest.value() or b"")
-        return beat if beat is not None and beat["account"] == self._account else None
 
 
 def offset_of(row: Mapping[str, Any]) -> SourceOffset:
@@ -183,20 +150,3 @@ def shard_state(row: Mapping[str, Any] | None) -> ShardState:
         row["heartbeat_seq"] or 0,
         (row["complete_through"] or 0) * 1000,
     )
-
-
-def advance(offsets: dict[Series, SourceOffset], update: Mapping[str, Any]) -> None:
-    """Take over what a record of metrics or latest says beyond the known offset of its series."""
-    series = Series.parse(update["series"])
-    known = offsets.get(series)
-    if known is None or update["sequence"] > known.sequence:
-        offsets[series] = SourceOffset(
-            series,
-            "active",
-            max(update["epoch"], known.epoch if known else 0),
-            update["sequence"],
-            update["value"],
-            update["value_raw"],
-            update["received_at_us"] or update["received_at"] * 1000,
-            update["session_id"],
-        )

@@ -103,7 +103,8 @@ class Ledger:
     def recover(self, progress: Progress, series: Iterable[Series], *, reason: str, at_us: int) -> None:
         """Continue from the log: declare what was missed, retire what is no longer configured.
 
-        The gap of each series starts at the shard's ``complete_through``, or where its open gap started.
+        The gap of each series starts at the shard's ``complete_through``, or where its open gap started. Where rows
+        are gone, a series that nothing tells of begins with a gap too.
         """
         wanted = set(series)
         for one, offset in progress.offsets.items():
@@ -113,7 +114,11 @@ class Ledger:
                 self.positions.setdefault(one, Position(offset))
         through = progress.shard.complete_through_us
         for one, position in self.positions.items():
-            self._open(position, OpenGap(through, "state_lost" if one in progress.lost else reason))
+            since = progress.lost.get(one)
+            self._open(position, OpenGap(through, reason) if since is None else OpenGap(since, "state_lost"))
+        if progress.incomplete:
+            for one in sorted(wanted - self.positions.keys() - self._retired.keys(), key=by_name):
+                self._open(self._start(one), OpenGap(through, "state_lost"))
         for one in sorted(set(self.positions) - wanted, key=by_name):
             self.retire(one, at_us)
 

@@ -147,8 +147,11 @@ class Progress(msgspec.Struct, frozen=True):
 
     shard: ShardState
     offsets: dict[Series, SourceOffset]
-    lost: frozenset[Series] = frozenset()
-    """Series whose rows are gone and were rebuilt from other topics: their gaps have the reason state_lost."""
+    lost: dict[Series, int] = {}
+    """Series whose rows are gone and were rebuilt from other topics, each with the instant (µs) since when it may have
+    missed something: their gaps have the reason state_lost."""
+    incomplete: bool = False
+    """True if rows are gone: a series that nothing tells of may have been followed all the same."""
 
 
 class Beat(msgspec.Struct, frozen=True):

@@ -184,8 +184,10 @@ class Eager(Recovery):
     def read(self):
         known = super().read()
         with self._make_scan(self._properties, name=self._topics.group, timeout=self._timeout) as scan:
-            self._everything(scan, had_past=True)
-            self._newest_beat(scan)
+            rebuild = self._rebuild(scan)
+            rebuild._updates(had_past=True)
+            list(rebuild._gaps())
+            rebuild._newest_beat()
         return known
 
 

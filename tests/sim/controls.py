@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from connector.adapters.kafka import TransactionalSink
+from connector.adapters.recovery import Recovery
 from connector.domain.ledger import Ledger
-from connector.domain.model import Entry
+from connector.domain.model import Entry, Progress
 from connector.runtime.publisher import Publisher
 
 
@@ -15,6 +16,7 @@ class Control:
 
     sink: type[TransactionalSink] = TransactionalSink
     publisher: type[Publisher] = Publisher
+    recovery: type[Recovery] = Recovery
     rebuild = True
 
     def adapt(self, publisher: Publisher) -> None:
@@ -113,6 +115,18 @@ class FollowsAtOnce(Publisher):
         return series in self.ledger.positions
 
 
+class BelievesRows(Recovery):
+    """Takes the rows that are left for all that there were."""
+
+    def _rebuild(self, scan: Any) -> Any:
+        return _Remaining()
+
+
+class _Remaining:
+    def progress(self, offsets: Any, shard: Any) -> Progress:
+        return Progress(shard, offsets)
+
+
 class NoFenceBeforeRead(Control):
     sink = ReadsFirst
 
@@ -146,6 +160,10 @@ class NoFirstRow(Control):
     publisher = FollowsAtOnce
 
 
+class NoOtherTopics(Control):
+    recovery = BelievesRows
+
+
 CONTROLS: dict[str, type[Control]] = {
     "none": Control,
     "no-fence-before-read": NoFenceBeforeRead,
@@ -155,4 +173,5 @@ CONTROLS: dict[str, type[Control]] = {
     "offsets-apart": OffsetsApart,
     "no-owner-check": NoOwnerCheck,
     "no-first-row": NoFirstRow,
+    "no-other-topics": NoOtherTopics,
 }

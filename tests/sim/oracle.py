@@ -70,6 +70,11 @@ class Evidence:
             for commit, (key, value, _, _) in log.history():
                 take(partition, commit, key.decode(), value)
 
+    def shard_of(self, series: Series) -> int:
+        """The shard that publishes a series."""
+        settings = self.scenario.settings
+        return partition_for(series.key.encode(), settings.partitions) % settings.shards
+
     def _metrics(self, partition: int, commit: int, key: str, value: dict[str, Any]) -> None:
         self.metrics[value["series"]].append((commit, value))
         self.spread.append((commit, partition % self.scenario.settings.shards))
@@ -126,20 +131,41 @@ def _shards(evidence: Evidence) -> Iterator[Finding]:
         whole = {commit for commit, _ in rows}
         for commit in sorted({commit for commit, one in evidence.spread if one == shard} - whole):
             yield Finding("torn", f"transaction {commit} has {counted[commit]} records and no shard row")
-        through = beat = 0
-        for batch, (_, row) in enumerate(rows, 1):
-            if row["batch_id"] != batch:
+        # Who lost the rows knows of batches and instants what other topics tell.
+        truncated = shard in evidence.scenario.truncated
+        through = beat = batch = 0
+        for _, row in rows:
+            batch += 1
+            if row["batch_id"] != batch and not (truncated and row["batch_id"] < batch):
                 yield Finding("batch", f"shard {shard}: batch {row['batch_id']} where {batch} is due")
                 break
+            batch = row["batch_id"]
             if row["heartbeat_seq"] - beat not in (0, 1):
                 yield Finding("heartbeat", f"shard {shard}: heartbeat_seq {beat} -> {row['heartbeat_seq']}")
-            if row["complete_through"] < through:
+            if row["complete_through"] < through and not truncated:
                 yield Finding("through", f"shard {shard}: complete_through steps back in batch {batch}")
             beat, through = row["heartbeat_seq"], row["complete_through"]
+    yield from _batches(evidence)
+
+
+def _batches(evidence: Evidence) -> Iterator[Finding]:
+    """No two transactions have updates under the same number."""
+    commits: dict[tuple[int, int], int] = {}
+    for series in evidence.scenario.settings.series:
+        shard = evidence.shard_of(series)
+        for commit, value in evidence.metrics[series.name]:
+            if commits.setdefault((shard, value["batch_id"]), commit) != commit:
+                yield Finding("batch", f"shard {shard}: two transactions are batch {value['batch_id']}")
+                return
 
 
 def _beats(evidence: Evidence) -> Iterator[Finding]:
     for partition, beats in evidence.beats.items():
+        through = 0
+        for _, beat in beats:
+            if beat["complete_through"] < through:
+                yield Finding("through", f"partition {partition}: steps back in heartbeat {beat['heartbeat_seq']}")
+            through = beat["complete_through"]
         for due, (_, beat) in enumerate(beats, 1):
             if beat["heartbeat_seq"] != due:
                 yield Finding("heartbeat", f"partition {partition}: {beat['heartbeat_seq']} where {due} is due")
@@ -256,7 +282,7 @@ def _losses(evidence: Evidence, series: Series, *, strict: bool) -> Iterator[Fin
     first = min((sent.index for sent in told), default=len(line.instants))
     born = min((sent.at for sent in told), default=0.0)
     quarantined = _quarantined(evidence, series)
-    shard = partition_for(series.key.encode(), scenario.settings.partitions) % scenario.settings.shards
+    shard = evidence.shard_of(series)
     rows = evidence.shards[shard]
     commits = [commit for commit, _ in rows]
     gaps = list(evidence.gaps[series.name].values())

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from connector.adapters import websocket
-from connector.adapters.recovery import Recovery
 from connector.adapters.websocket import run_session
 from connector.domain.batcher import Batcher
 from connector.domain.model import Series
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 
 ACCOUNT = "acme"
 TOPICS = Topics(account=ACCOUNT, prefix="z")
+WITHOUT_LATEST = Topics(account=ACCOUNT, prefix="z", latest=None)
 SCHEMAS = ("metric-update", "source-offset", "heartbeat", "gap", "dead-letter")
 
 
@@ -125,7 +125,6 @@ def _same(value: Any) -> Any:
 class Replica:
     """A process from its start to its end."""
 
-    topics = TOPICS
     headers = "none"
     version = "0"
     encoders: ClassVar[dict[str, Any]] = dict.fromkeys(SCHEMAS, _same)
@@ -137,6 +136,7 @@ class Replica:
         self.machine = Machine(world, world.unique(f"{owner}."))
         self.owner = owner
         self.settings = settings
+        self.topics = TOPICS if settings.latest else WITHOUT_LATEST
         self.broker = broker
         self.control = control
         self.network = Network(self.machine, broker)
@@ -228,7 +228,7 @@ class Replica:
     def _sink(self, shard: int) -> Any:
         settings = self.settings
         thread = Thread(self.machine)
-        recovery = Recovery(
+        recovery = self.control.recovery(
             {},
             self.decode,
             account=ACCOUNT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any
 
 from .broker import Broker
@@ -26,7 +27,8 @@ class Scenario:
     def __init__(self, seed: int, *, control: str = "none", trace: bool = False, verify: bool = True) -> None:
         self.world = World(seed, trace=trace)
         self.rng = self.world.rng
-        self.settings: Settings = draw(self.rng, verify=verify)
+        self.more = random.Random(f"{seed} more")
+        self.settings: Settings = draw(self.rng, self.more, verify=verify)
         self.control = CONTROLS[control]()
         self.broker = Broker(self.world, verify=verify)
         settings = self.settings
@@ -38,6 +40,8 @@ class Scenario:
         self.configured: tuple[Series, ...] = settings.series
         self.owners: dict[int, Replica | None] = dict.fromkeys(range(settings.shards))
         self.stepped = False
+        self.truncated: set[int] = set()
+        """Shards of whose offsets somebody deleted records."""
         self.healing = False
         self.changing = True
         self.world.trace("%s", settings)
@@ -67,6 +71,8 @@ class Scenario:
             self._schedule_change(list(group))
         for _ in range(self.settings.faults):
             self.world.later(self.rng.uniform(0.0, self.settings.faults_until), self._fault)
+        for _ in range(self.settings.truncations):
+            self.world.later(self.more.uniform(0.0, self.settings.faults_until), self._truncate)
 
     def _schedule_change(self, group: list[Series]) -> None:
         quiet = self.rng.random() < 0.02
@@ -264,6 +270,14 @@ class Scenario:
         if replica.follower is not None:
             rotate = replica.rotate
             replica.machine.call_soon(lambda: replica.machine.create_task(rotate()))
+
+    def _truncate(self) -> None:
+        """Somebody deletes records of offsets, the oldest or all: the next owner has to put its state together."""
+        shard = self.more.choice(sorted(self.owners))
+        log = self.broker.partition((TOPICS.offsets, shard))
+        log.low = log.stable if self.more.random() < 0.5 else self.more.randint(log.low, log.stable)
+        self.world.trace("truncated: offsets of shard %d up to %d", shard, log.low)
+        self.truncated.add(shard)
 
     def _configure(self, series: tuple[Series, ...]) -> None:
         self.configured = series

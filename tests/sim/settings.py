@@ -47,6 +47,10 @@ class Settings:
     malformed: float
     latency: float
     """Of the source's sessions."""
+    latest: bool
+    """Whether there is a topic of current values."""
+    truncations: int
+    """How often somebody deletes records of offsets."""
 
     @property
     def series(self) -> tuple[Series, ...]:
@@ -54,8 +58,8 @@ class Settings:
         return tuple(one for group in self.frames for one in group)
 
 
-def draw(rng: random.Random, *, verify: bool = True) -> Settings:
-    """The settings of one seed."""
+def draw(rng: random.Random, more: random.Random, *, verify: bool = True) -> Settings:
+    """The settings of one seed. ``more`` decides what was added later, so that older seeds stay what they were."""
     count = rng.randint(1, 4)
     partitions = rng.randint(1, 3)
     max_records = rng.choice((1, 3, 1000, 1000))
@@ -81,4 +85,6 @@ def draw(rng: random.Random, *, verify: bool = True) -> Settings:
         wandering=rng.choice((0.0, 0.0, 0.02)),
         malformed=rng.choice((0.0, 0.0, 0.05)),
         latency=rng.choice((0.001, 0.02, 0.3)),
+        latest=more.random() < 0.8,
+        truncations=more.choice((0, 0, 0, 0, 1, 2)),
     )

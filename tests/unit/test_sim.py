@@ -16,6 +16,7 @@ FOUND_AT = {
     "offsets-apart": (0, 15),
     "no-owner-check": (421,),
     "no-first-row": (15,),
+    "no-other-topics": (17,),
 }
 """Seeds at which each control is known to fail; one that still does is enough."""
 

@@ -131,9 +131,10 @@ def test_a_gap_never_ends_before_it_starts():
     assert of(ledger, GapClosed)[0].ended_us == 5_000
 
 
-def recovered(offset, *, through=2_000, lost=frozenset(), wanted=(A,)):
+def recovered(offset, *, through=2_000, lost=None, wanted=(A,)):
     ledger = Ledger(Queue(room=1000))
-    progress = Progress(ShardState("old", 3, 9, 4, through), {offset.series: offset}, lost)
+    state = ShardState("old", 3, 9, 4, through)
+    progress = Progress(state, {offset.series: offset}, lost or {}, incomplete=lost is not None)
     ledger.recover(progress, wanted, reason="takeover", at_us=8_000)
     return ledger
 
@@ -157,8 +158,22 @@ def test_recovery_continues_a_declared_open_gap_and_declares_it_once():
 
 
 def test_truncated_offsets_are_declared_as_lost_state():
-    ledger = recovered(SourceOffset(A, "active", 4, 10), lost=frozenset([A]))
-    assert of(ledger, GapOpened)[0].gap.reason == "state_lost"
+    ledger = recovered(SourceOffset(A, "active", 4, 10), lost={A: 1_500})
+    assert of(ledger, GapOpened)[0].gap == OpenGap(1_500, "state_lost")
+
+
+def test_where_rows_are_gone_a_series_that_nothing_tells_of_does_not_begin_silently():
+    ledger = recovered(SourceOffset(A, "active", 4, 10), lost={}, wanted=(A, B))
+    assert {one.offset.series: one.gap for one in of(ledger, GapOpened)} == {
+        A: OpenGap(2_000, "takeover"),
+        B: OpenGap(2_000, "state_lost"),
+    }
+    ledger.subscribe([B])
+    ledger.admit(update(1, at=9_000, series=B))
+    assert [(e.sequence, e.epoch) for e in entries(ledger)] == [(1, 2)]
+    known = recovered(SourceOffset(A, "active", 4, 10), wanted=(A, B))
+    known.announce([B])
+    assert [one.offset.series for one in of(known, GapOpened)] == [A]
 
 
 def test_a_series_that_left_the_configuration_is_retired_at_recovery_and_its_gap_closes():
