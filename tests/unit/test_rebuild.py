@@ -31,10 +31,12 @@ class Log:
     def __init__(self, topics, **records):
         names = {"latest": topics.latest, "gaps": topics.gaps, "heartbeats": topics.heartbeats}
         self._records = {(names.get(name, name), 0): values for name, values in records.items()}
+        self._offsets = topics.offsets
         self.low = 0
 
     def bounds(self, place):
-        return self.low, len(self._records.get(place, ()))
+        """Of offsets everything is gone."""
+        return (self.low, self.low) if place[0] == self._offsets else (0, len(self._records.get(place, ())))
 
     def read(self, starts):
         for place, start in starts.items():
