@@ -18,16 +18,18 @@ from typing import TYPE_CHECKING, Any
 from bench import measures
 from bench.commits import commits
 from bench.emulation import emulation
+from bench.growth import departments, growth, sessions, shards
+from bench.recovery import recovery
 from bench.report import write
 from bench.rig import ROOT, Rig
-from bench.stages import stages
+from bench.stages import broker_stages, stages
 from bench.watching import reloads, watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-LIMIT = 600
+LIMIT = 900
 """Seconds that one section may take."""
 SHORT = 0.02
 """The scale of `--short`."""
@@ -67,14 +69,17 @@ def sections(rig: Rig, scale: float) -> dict[str, Callable[[], list[dict[str, An
     updates = max(2000, int(400_000 * scale))
     seconds = max(1.0, 8 * scale)
     return {
-        "stages": stages,
+        "stages": lambda: [*stages(), *broker_stages(rig)],
         "throughput": lambda: measures.throughput(rig, updates),
         "rates": lambda: measures.rates(rig, seconds),
         "intervals": lambda: measures.intervals(rig, seconds),
-        "growth": lambda: measures.growth(rig, updates),
-        "variants": lambda: measures.variants(rig, updates),
         "start_and_stop": lambda: measures.start_and_stop(rig),
-        "recovery": lambda: measures.recovery(rig),
+        "recovery": lambda: recovery(rig),
+        "growth": lambda: growth(rig, updates // 2),
+        "departments": lambda: departments(rig, updates // 2),
+        "shards": lambda: shards(rig, updates // 2),
+        "sessions": lambda: sessions(rig, updates // 2),
+        "variants": lambda: measures.variants(rig, updates // 2),
         "watching": lambda: watching(rig, updates // 4),
         "reloads": lambda: reloads(rig),
         "commits": lambda: commits(rig, max(20, int(200 * scale))),
@@ -87,38 +92,65 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--scale", type=float, default=1.0, help="how much of the full length each run has")
     parser.add_argument("--only", nargs="*", help="sections to measure; the others are kept as they were")
+    parser.add_argument("--resume", action="store_true", help="measure only what the report has not at this scale")
     parser.add_argument("--out", type=Path, default=ROOT / "bench" / "report")
     parser.add_argument("--short", action="store_true", help=f"the same as --scale {SHORT}")
     options = parser.parse_args()
     if options.short:
         options.scale = SHORT
-    file = options.out / "report.json"
-    if options.scale < 0.5:
+    if options.scale < 0.25:
         measures.ROUNDS = 1
-    report: dict[str, Any] = json.loads(file.read_text()) if options.only and file.exists() else {"sections": {}}
+    file = options.out / "report.json"
+    keep = (options.only or options.resume) and file.exists()
+    report: dict[str, Any] = json.loads(file.read_text()) if keep else {"sections": {}}
     with Rig() as rig:
         for name, measure in sections(rig, options.scale).items():
             if options.only and name not in options.only:
                 continue
-            load, began = os.getloadavg()[0], time.time()
+            if options.resume and done(report["sections"].get(name), options.scale):
+                continue
             print(f"{name} …", flush=True)
-            rows = attempt(measure)
-            taken = {"load_before": load, "scale": options.scale, "seconds": time.time() - began}
-            report["sections"][name] = {**taken, "rows": rows}
+            report["sections"][name] = one_section(measure, options.scale)
             report["machine"] = {
                 "cores": os.cpu_count(),
                 "python": platform.python_version(),
                 "kernel": platform.release(),
-                "date": time.strftime("%Y-%m-%d", time.gmtime()),
             }
             options.out.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(report, indent=1) + "\n")
-            for row in rows:
+            write(report, options.out)
+            for row in report["sections"][name]["rows"]:
                 print(name, json.dumps(row), flush=True)
     write(report, options.out)
-    failed = [name for name, one in report["sections"].items() if "failed" in one["rows"][0]]
-    if failed:
-        raise SystemExit(f"failed: {', '.join(failed)}")
+    bad = {name: problem for name, one in report["sections"].items() if (problem := wrong(one["rows"]))}
+    if bad:
+        raise SystemExit("; ".join(f"{name}: {problem}" for name, problem in bad.items()))
+
+
+def one_section(measure: Callable[[], list[dict[str, Any]]], scale: float) -> dict[str, Any]:
+    """Its rows, and under which circumstances they were measured."""
+    load, began = os.getloadavg()[0], time.time()
+    rows = attempt(measure)
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    return {"load_before": load, "scale": scale, "seconds": time.time() - began, "date": date, "rows": rows}
+
+
+def done(section: dict[str, Any] | None, scale: float) -> bool:
+    """True if a section need not be measured again: it has this length, all of it, and today's date."""
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    return (
+        section is not None
+        and section["scale"] == scale
+        and section.get("date") == today
+        and not wrong(section["rows"])
+    )
+
+
+def wrong(rows: list[dict[str, Any]]) -> str | None:
+    """What is the matter with a section: it failed, or an audit found something."""
+    if "failed" in rows[0]:
+        return "failed"
+    return "verify found something" if any(row.get("clean") is False for row in rows) else None
 
 
 if __name__ == "__main__":

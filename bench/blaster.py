@@ -90,10 +90,10 @@ class Peer:
 
 
 class Blaster:
-    """Frames of the first ``count`` series, in turn."""
+    """Frames of the first ``count`` series, in turn; of so many departments."""
 
-    def __init__(self, count: int) -> None:
-        self._parts = [frame_parts(one) for one in series(count)]
+    def __init__(self, count: int, departments: int | None = None) -> None:
+        self._parts = [frame_parts(one) for one in series(count, departments)]
         self._next = 0
         frames = [framed(self._payload(at, at % 997)) for at in range(max(BLOCK, count))]
         self._block = [b"".join(frames[at : at + 500]) for at in range(0, len(frames), 500)]
@@ -129,7 +129,7 @@ class Blaster:
 
 def main() -> None:
     count = int(sys.argv[1])
-    blaster = Blaster(count)
+    blaster = Blaster(count, int(sys.argv[2]) or None)
     listener = socket.create_server(("127.0.0.1", 0))
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     peer = Peer(listener.accept()[0])

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import re
 import statistics
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.rig import ROOT, Rig, Run, cpu_seconds, end, rss_mb
-from connector.adapters.kafka import TransactionalSink
-from connector.adapters.recovery import Recovery
-from connector.adapters.registry import SchemaRegistry
-from connector.adapters.schema_files import by_topic
-from connector.config import load
-from connector.domain.model import Batch, Entry, Series, ShardState
-from connector.domain.records import Recorder
 from connector.local import maven
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Row = dict[str, Any]
 ROUNDS = 3
@@ -33,8 +22,9 @@ WARM = 2.0
 
 
 def median(rows: list[Row]) -> Row:
-    """The median of each figure."""
-    return {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+    """The median of each figure; clean is what every audit was."""
+    found = {name: statistics.median(row[name] for row in rows) for name in rows[0] if name != "clean"}
+    return found | ({"clean": all(row["clean"] for row in rows)} if "clean" in rows[0] else {})
 
 
 def in_turn(runs: dict[str, Run], updates: int) -> list[Row]:
@@ -68,20 +58,39 @@ def throughput(rig: Rig, updates: int) -> list[Row]:
             for name, (program, config, arguments) in made.items()
         }
         rows = in_turn(runs, updates)
-    return [*rows, {"program": "Kafka's own ProducerPerformance (Java), produce only", **java_limit(rig, updates)}]
+    rows.append({"program": JAVA, "updates_per_second": java_limit(rig, updates)})
+    return compared(rows)
 
 
-def java_limit(rig: Rig, updates: int) -> Row:
-    """Records of the same size by Kafka's own tool, in transactions of 50 ms: no source, no encoding."""
+BARE = "bare script, compiled encoder"
+JAVA = "Kafka's own ProducerPerformance (Java), produce only"
+
+
+def compared(rows: list[Row]) -> list[Row]:
+    """Each with its share of the rate of the bare script with the same client, and of the Java producer."""
+    rate = {row["program"]: row["updates_per_second"] for row in rows}
+    for row in rows:
+        script = f"{BARE}, picows" if row["program"].endswith("picows") else BARE
+        if row["program"] != JAVA:
+            row["of_bare_script"] = row["updates_per_second"] / rate[script]
+        row["of_java"] = row["updates_per_second"] / rate[JAVA]
+    return rows
+
+
+def java_limit(rig: Rig, updates: int) -> float:
+    """Records a second of the same size by Kafka's own tool, in transactions of 50 ms: no source, no encoding."""
+    found = []
     with Run(rig, every=1_000_000_000) as run:
         command = [
             *(maven.java(), "-Xmx256m", "-cp", f"{maven.kafka_jars()}/*"),
-            *("org.apache.kafka.tools.ProducerPerformance", "--topic", run.topic, "--num-records", str(updates * 5)),
+            *("org.apache.kafka.tools.ProducerPerformance", "--topic", run.topic, "--num-records", str(updates * 3)),
             *("--record-size", "180", "--throughput", "-1", "--transactional-id", run.prefix),
             *("--transaction-duration-ms", "50", "--producer-props", f"bootstrap.servers={rig.kafka}"),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return {"updates_per_second": float(re.findall(r"([\d.]+) records/sec", done.stdout)[-1].replace(",", "."))}
+        for _ in range(ROUNDS):
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            found.append(float(re.findall(r"([\d.]+) records/sec", done.stdout)[-1]))
+    return statistics.median(found)
 
 
 def rates(rig: Rig, seconds: float) -> list[Row]:
@@ -92,6 +101,7 @@ def rates(rig: Rig, seconds: float) -> list[Row]:
     made = {
         "connector, default interval": ("connector", {}, ()),
         "connector, interval 0": ("connector", {"batch": {"min_interval": 0}}, ()),
+        "connector, picows": ("connector", {"source": {"client": "picows"}}, ()),
         "bare script, interval 0": ("bare", {}, ("interval=0",)),
         "bare script without transactions, interval 0": ("bare", {}, ("interval=0", "plain")),
     }
@@ -126,23 +136,11 @@ def intervals(rig: Rig, seconds: float) -> list[Row]:
     return rows
 
 
-def growth(rig: Rig, updates: int) -> list[Row]:
-    """The cost of an update against the number of series: latest and offsets have a record per series and batch."""
-    rows = []
-    for count in (10, 100, 1000, 10_000):
-        with Run(rig, series=count, every=1000) as run:
-            run.burst(5000)
-            rows.append({"series": count, **median([run.burst(updates) for _ in range(ROUNDS)])})
-            rows[-1]["clean"] = run.verify()
-    return rows
-
-
 def variants(rig: Rig, updates: int) -> list[Row]:
     """Settings that cost or save something."""
     made = {
         "defaults": {},
         "page and metrics off": {"http": {"enabled": False}},
-        "3 shards": {"kafka": {"shards": 3}},
         "headers: none": {"headers": "none"},
         "headers: full": {"headers": "full"},
         "latest off": {"topics": {"latest_enabled": False}},
@@ -171,7 +169,14 @@ def start_and_stop(rig: Rig) -> list[Row]:
                 end(run.process)
                 stopped = time.monotonic() - began
                 rows.append(
-                    {"series": count, "first_record_s": first, "rss_mb": idle, "cores_at_200": cores, "stop_s": stopped}
+                    {
+                        "series": count,
+                        "first_record_s": first,
+                        "rss_mb": idle,
+                        "cores_at_200": cores,
+                        "stop_s": stopped,
+                        "clean": run.verify(),
+                    }
                 )
     return [median([row for row in rows if row["series"] == count]) for count in (15, 3000)]
 
@@ -183,71 +188,3 @@ def imports() -> list[Row]:
     lines = re.findall(r"import time:\s+(\d+) \|\s+(\d+) \| (\s*)(\S+)", done.stderr)
     rows = [{"module": name, "ms": int(total) / 1000} for _, total, _, name in lines]
     return sorted(rows, key=lambda row: -row["ms"])[:12]
-
-
-def recovery(rig: Rig) -> list[Row]:
-    """From the fence to the newest state of a shard, against the rows of the offsets topic."""
-    return [{"series": count, **asyncio.run(_recover(rig, count))} for count in (10, 1000, 100_000)]
-
-
-async def _recover(rig: Rig, count: int) -> Row:
-    with Run(rig, series=15, every=1000) as run:
-        end(run.process)
-        config = load(run.config_file, {})
-        sink = _sink(config, run.topic)
-        await sink.acquire()
-        recorder = Recorder(
-            config.names,
-            account=config.account,
-            owner="bench",
-            version="1",
-            shard=0,
-            shards=1,
-            partitions=config.kafka.partitions,
-            heartbeat_ms=1000,
-        )
-        for number, items in enumerate(_batches(count)):
-            batch, state = Batch(0, items, 0), ShardState("bench", 1, number + 1000, 0, 0)
-            await sink.commit(lambda hints, b=batch, s=state: recorder.transaction(b, s, time.time_ns() // 1000, hints))
-        times = []
-        for _ in range(ROUNDS):
-            began = time.monotonic()
-            progress = await sink.acquire()
-            times.append(time.monotonic() - began)
-        await sink.close()
-        if len(progress.offsets) < count:
-            raise RuntimeError(f"{len(progress.offsets)} of {count} rows")
-        return {"seconds": statistics.median(times)}
-
-
-def _batches(count: int) -> Iterator[tuple[Entry, ...]]:
-    now_us = time.time_ns() // 1000
-    entries = [
-        Entry(Series("chats", "incoming_chats", None, number), 1, 1, 1.0, "1", "initial", now_us, "s", number)
-        for number in range(count)
-    ]
-    for at in range(0, count, 10_000):
-        yield tuple(entries[at : at + 10_000])
-
-
-def _sink(config: Any, metrics: str) -> TransactionalSink:
-    with SchemaRegistry(config.registry) as registry:
-        encoders, decode = registry.encoders(by_topic(config.names, (metrics,))), registry.decoder()
-    recovery_ = Recovery(
-        config.kafka.connection(),
-        decode,
-        account=config.account,
-        topics=config.names,
-        metrics=(metrics,),
-        shard=0,
-        shards=1,
-        partitions=config.kafka.partitions,
-        timeout=60.0,
-    )
-    return TransactionalSink(
-        {**config.kafka.connection(), "transactional.id": config.names.transactional_id(0)},
-        encoders,
-        recovery_,
-        transaction_timeout=15.0,
-        slow_commit=60.0,
-    )

@@ -1,19 +1,23 @@
-"""The report: Markdown tables of every section, and two plots if matplotlib is installed."""
+"""The report: Markdown tables of every section, and plots if matplotlib is installed."""
 
 from __future__ import annotations
 
-import importlib.util
 from typing import TYPE_CHECKING, Any
+
+from bench.plots import draw
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 TITLES = {
-    "stages": "CPU per stage",
+    "stages": "Cost per stage",
     "throughput": "As fast as it goes",
     "rates": "Latency at steady rates: frame made to visible for a read_committed reader",
     "intervals": "Latency against the interval between transactions, 1,000 updates/s",
     "growth": "Growth with the number of series",
+    "departments": "Growth with departments",
+    "shards": "Growth with shards, one process",
+    "sessions": "Growth with sessions: as many accounts at once, a process each",
     "variants": "Settings",
     "start_and_stop": "Start, memory, CPU at 200 updates/s, stop",
     "recovery": "Recovery: fence and read back, by rows in offsets",
@@ -26,10 +30,11 @@ TITLES = {
 
 
 INTRODUCTION = """\
-`make bench`, {date}: {cores} cores that broker, source, connector and reader share, Python {python}, Linux {kernel}.
-Programs that are compared ran in turn in one run; figures are medians. "Length" is that of each run, 1 being the full
-one. `clean` is what `verify` said of the topics. CPU time includes librdkafka's threads. "Load before" is the machine's
-load average when the section began: above 1, compare figures of one section with each other only.
+`make bench`: {cores} cores that broker, source, connector and reader share, Python {python}, Linux {kernel}.
+Programs that are compared ran in turn in one run. "Length" is that of each run, 1 being the full one; from 0.25 on
+figures are medians of three runs, below they are of one. `clean` is what `verify` said of the topics. CPU time includes
+librdkafka's threads. "Load before" is the machine's load average when the section began: above 1, compare figures of
+one section with each other only.
 """
 
 
@@ -37,18 +42,23 @@ def write(report: dict[str, Any], folder: Path) -> None:
     """Write README.md beside the JSON."""
     machine = report["machine"]
     lines = ["# Benchmark", "", *INTRODUCTION.format(**machine).splitlines()]
-    for name, section in report["sections"].items():
+    sections = {name: report["sections"][name] for name in TITLES if name in report["sections"]}
+    for name, section in sections.items():
         lines += [
             "",
             f"## {TITLES[name]}",
             "",
-            f"Load before: {section['load_before']:.1f}; length: {section['scale']:g}",
+            f"Load before: {section['load_before']:.1f}; length: {section['scale']:g}{_when(section)}",
             "",
             *table(section["rows"]),
         ]
-    plots = draw(report["sections"], folder)
-    lines += ["", *(f"![{name}]({name}.svg)" for name in plots)]
+        lines += [line for plot in draw(name, section["rows"], folder) for line in ("", f"![{plot}]({plot}.svg)")]
     (folder / "README.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def _when(section: dict[str, Any]) -> str:
+    date = f"; {section['date']}" if "date" in section else ""
+    return f"{date}; took {section['seconds']:.0f} s" if "seconds" in section else date
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
@@ -65,28 +75,3 @@ def cell(value: Any) -> str:
     if isinstance(value, bool | str):
         return str(value)
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def draw(sections: dict[str, Any], folder: Path) -> list[str]:
-    """The names of the plots that were drawn."""
-    if importlib.util.find_spec("matplotlib") is None or "intervals" not in sections:
-        return []
-    if "failed" in sections["intervals"]["rows"][0]:
-        return []
-    import matplotlib as mpl  # noqa: PLC0415 - only the report needs it
-
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "bench"
-    from matplotlib import pyplot as plt  # noqa: PLC0415
-
-    rows = sections["intervals"]["rows"]
-    figure, left = plt.subplots(figsize=(6, 3.2), layout="constrained")
-    for name, mark in (("p50_ms", "o-"), ("p99_ms", "s-")):
-        left.plot([row["transactions_per_second"] for row in rows], [row[name] for row in rows], mark, label=name[:3])
-    left.set(xlabel="transactions per second", ylabel="latency, ms", xscale="log", yscale="log")
-    right = left.twinx()
-    right.plot([row["transactions_per_second"] for row in rows], [row["cores"] for row in rows], "x:", color="gray")
-    right.set(ylabel="cores (dotted)", ylim=(0, None))
-    left.legend()
-    figure.savefig(folder / "intervals.svg", metadata={"Date": None})
-    return ["intervals"]

@@ -79,6 +79,7 @@ class Run:
 
     Args:
         program: what carries the frames: ``connector``, or the name of a script of the benchmark.
+        departments: over how many the series are spread; None for the account and as few as are needed.
         every: of so many records the reader looks into one.
         config: settings of the connector that differ from its defaults.
     """
@@ -89,6 +90,7 @@ class Run:
         program: str = "connector",
         *,
         series: int = 108,
+        departments: int | None = None,
         every: int = 10,
         config: dict[str, Any] | None = None,
         arguments: tuple[str, ...] = (),
@@ -97,12 +99,13 @@ class Run:
         self._rig = rig
         self.program = program
         self.series = series
+        self.departments = departments
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
         self.folder = Path(self._folder.name)
         self.prefix = f"b{uuid.uuid4().hex[:10]}"
         self.topic = f"{self.prefix}.metrics"
         self._environment = {**os.environ, **(environment or {})}
-        self.blaster = Child("bench.blaster", str(series))
+        self.blaster = Child("bench.blaster", str(series), str(departments or 0))
         self.url = f"ws://127.0.0.1:{self.blaster.hear()['port']}/stream"
         self._configure(config or {})
         self._provision()
@@ -142,7 +145,7 @@ class Run:
                 "subscribe_rate": 20000,
                 "compression": False,
             },
-            "subscriptions": subscriptions(self.series),
+            "subscriptions": subscriptions(self.series, self.departments),
             "kafka": {
                 "bootstrap_servers": self._rig.kafka,
                 "partitions": 12,
@@ -170,17 +173,30 @@ class Run:
 
     def burst(self, count: int) -> dict[str, float]:
         """So many frames as fast as they are taken: updates a second until the last one is visible, and the cost."""
-        before = self.reader.ask("count")["count"]
-        cpu = cpu_seconds(self.process.pid)
-        sent = self.blaster.ask({"send": count})
-        seen = self.await_count(before + sent["sent"])
-        cpu = cpu_seconds(self.process.pid) - cpu
-        seconds = seen["last"] - sent["began"]
+        done = self.finish(self.begin(count))
         return {
-            "updates_per_second": sent["sent"] / seconds,
-            "cpu_us_per_update": cpu / sent["sent"] * 1e6,
-            "peak_rss_mb": rss_mb(self.process.pid, "VmHWM"),
+            "updates_per_second": done["sent"] / (done["last"] - done["began"]),
+            "cpu_us_per_update": done["cpu"] / done["sent"] * 1e6,
+            "peak_rss_mb": done["peak_rss_mb"],
+            "sent": done["sent"],
+        }
+
+    def begin(self, count: int) -> tuple[int, float]:
+        """Let the blaster send; what `finish` wants to know of the time before."""
+        before = self.reader.ask("count")["count"], cpu_seconds(self.process.pid)
+        self.blaster.tell({"send": count})
+        return before
+
+    def finish(self, before: tuple[int, float]) -> dict[str, float]:
+        """Wait until all that `begin` sent is visible."""
+        sent = self.blaster.hear()
+        seen = self.await_count(before[0] + sent["sent"])
+        return {
             "sent": sent["sent"],
+            "began": sent["began"],
+            "last": seen["last"],
+            "cpu": cpu_seconds(self.process.pid) - before[1],
+            "peak_rss_mb": rss_mb(self.process.pid, "VmHWM"),
         }
 
     def paced(self, rate: float, seconds: float) -> dict[str, float]:

@@ -14,8 +14,16 @@ def departments(count: int) -> list[int | None]:
     return [None, *range(FIRST_DEPARTMENT, FIRST_DEPARTMENT + count - 1)]
 
 
-def series(count: int) -> list[Series]:
-    """The first ``count`` series: every metric and window of the account, then of one department after the other."""
+def series(count: int, among: int | None = None) -> list[Series]:
+    """The first ``count`` series: every metric and window of the account, then of one department after the other.
+
+    With ``among``, the first metrics and windows of so many departments each.
+    """
+    if among is not None:
+        most = -(-count // among)
+        return [Series(m.family, m.key, window, one) for m, window in VARIANTS[:most] for one in departments(among)][
+            :count
+        ]
     needed = -(-count // len(VARIANTS))
     every = [Series(m.family, m.key, window, one) for one in departments(needed) for m, window in VARIANTS]
     return every[:count]
@@ -30,10 +38,10 @@ def frame_parts(one: Series) -> tuple[bytes, bytes]:
     return head.encode(), tail.encode()
 
 
-def subscriptions(count: int) -> list[dict[str, object]]:
+def subscriptions(count: int, among: int | None = None) -> list[dict[str, object]]:
     """The first ``count`` series as a configuration asks for them."""
     found: dict[tuple[int | None, int | None], list[str]] = {}
-    for one in series(count):
+    for one in series(count, among):
         found.setdefault((one.department_id, one.window), []).append(f"{one.family}.{one.metric}")
     return [
         {

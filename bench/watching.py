@@ -94,7 +94,8 @@ def _reloaded(rig: Rig, series: int) -> dict[str, Any]:
             name: [_reload(run, port, series - at % 2, hang_up=hang_up) for at in range(1, RELOADS + 1)]
             for name, hang_up in ways.items()
         }
-    return {"series": series, **{name: statistics.median(times) for name, times in found.items()}}
+        clean = run.verify()
+    return {"series": series, **{name: statistics.median(times) for name, times in found.items()}, "clean": clean}
 
 
 def _reload(run: Run, port: int, series: int, *, hang_up: bool) -> float:
