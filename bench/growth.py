@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bench.measures import Row
 
 SERIES = (10, 100, 1000, 10_000)
-DEPARTMENTS = (10, 30, 100, 300)
+DEPARTMENTS = (20, 60, 300)
 SPREAD = 300
 """Series that are spread over the departments."""
 SHARDS = (1, 2, 4, 8)

@@ -18,9 +18,14 @@ def series(count: int, among: int | None = None) -> list[Series]:
     """The first ``count`` series: every metric and window of the account, then of one department after the other.
 
     With ``among``, the first metrics and windows of so many departments each.
+
+    Raises:
+        ValueError: so few departments have fewer series.
     """
     if among is not None:
         most = -(-count // among)
+        if most > len(VARIANTS):
+            raise ValueError(f"{among} departments have {among * len(VARIANTS)} series, fewer than {count}")
         return [Series(m.family, m.key, window, one) for m, window in VARIANTS[:most] for one in departments(among)][
             :count
         ]
