@@ -55,7 +55,7 @@ class Rebuild:
         self._latest_partitions = latest_partitions
 
     def progress(self, offsets: Offsets, shard: ShardState) -> Progress:
-        """What is known, with the rows that are left: they are the newest of their series.
+        """What is known, with the rows that are left: they were the newest of their series.
 
         Args:
             offsets: by series, from the rows that are left; it is added to.
@@ -68,8 +68,7 @@ class Rebuild:
         batch_id = shard.batch_id
         for update in updates:
             batch_id = max(batch_id, update["batch_id"])
-            if Series.parse(update["series"]) not in trusted:
-                advance(offsets, update)
+            advance(offsets, update)
         for gap in self._gaps() if offsets or beat is not None else ():
             if Series.parse(gap["series"]) not in trusted:
                 reopen(offsets, gap)

@@ -70,11 +70,11 @@ class Recovery:
             shard_row = rows.pop(SHARD_ROW, None)
             offsets = {Series.parse(name): offset_of(row) for name, row in rows.items()}
             ends = self._ends(scan)
+            if shard_row is None or scan.bounds(offsets_place)[0] > 0:
+                return self._rebuild(scan).progress(offsets, shard_state(shard_row)), ends
             for update in self._read(scan, self._unproven(rows, ends)):
                 advance(offsets, update)
-            if shard_row is not None and scan.bounds(offsets_place)[0] == 0:
-                return Progress(shard_state(shard_row), offsets), ends
-            return self._rebuild(scan).progress(offsets, shard_state(shard_row)), ends
+            return Progress(shard_state(shard_row), offsets), ends
 
     def _rebuild(self, scan: Scan) -> Rebuild:
         return Rebuild(

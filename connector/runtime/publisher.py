@@ -68,9 +68,11 @@ class Publisher:
         self._wake = asyncio.Event()
         self._ours = asyncio.Event()
         self._ours.set()
-        self.announced: Callable[[], None] = _nothing
-        """Called when the log has got the first rows of some series: they may be followed from now on."""
+        self.announced: Callable[[bool], None] = _nothing
+        """Called when the log has got first rows of some series, or our claim (True): now they may be followed."""
         self._unknown: set[Series] = set()
+        self._claimed = False
+        """True once the log has got a transaction of ours since `acquire`."""
         self.paused = False
         """True from `pause` until the log has shown that nobody followed."""
         self.stopping = False
@@ -106,8 +108,11 @@ class Publisher:
         self._wake.set()
 
     def knows(self, series: Series) -> bool:
-        """True once the log has a row of the series."""
-        return series in self.ledger.positions and series not in self._unknown
+        """True once the log has a row of the series, and says that the shard is ours.
+
+        Before, the predecessor may still come back and go on as if nobody had heard anything.
+        """
+        return self._claimed and series in self.ledger.positions and series not in self._unknown
 
     def subscribe(self, series: Iterable[Series]) -> None:
         """A session asks for these series now."""
@@ -300,15 +305,18 @@ class Publisher:
             self._disk.settle(*self._owners())
         if counted:
             self._counters.count(batch.items)
-        if self._unknown:
-            self._learn(batch.items)
+        self._learn(batch.items)
         self._emit(Committed(batch, attempt.batch_id, seconds, self._clock.wall_us()))
 
     def _learn(self, items: tuple[Any, ...]) -> None:
+        if self._claimed and not self._unknown:
+            return
         known = {item.offset.series for item in items if type(item) is Subscribed}
-        if known:
+        claim = not self._claimed
+        if known or claim:
+            self._claimed = True
             self._unknown -= known
-            self.announced()
+            self.announced(claim)
 
     def _batch(self, items: tuple[Any, ...], taken: int, *, beat: bool) -> Batch:
         through_us = max(self._log.complete_through_us, self._complete_through(taken))
@@ -392,7 +400,7 @@ class Publisher:
                 return progress
 
 
-def _nothing() -> None:
+def _nothing(_claim: bool, /) -> None:  # noqa: FBT001
     """Nobody waits for the first rows."""
 
 

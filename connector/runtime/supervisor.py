@@ -170,7 +170,7 @@ class Supervisor:
             try:
                 await publisher.acquire(self._pipeline.series_of(shard))
                 publishers.append(publisher)
-                self._attach(publisher)
+                self._pipeline.attach(publisher)
                 await publisher.run()
             except SinkFenced as error:
                 self._pipeline.handle(Yielded(shard, str(error), _wall_us()))
@@ -189,18 +189,13 @@ class Supervisor:
                 publishers.clear()
                 await asyncio.sleep(FENCED_PAUSE)
 
-    def _attach(self, publisher: Publisher) -> None:
-        self._pipeline.attach(publisher)
-        series = set(self._pipeline.series_of(publisher.shard))
-        self._follower.subscribe([one for one in self._pipeline.followed if one in series], anew=True)
-
     def _detach(self, publisher: Publisher) -> None:
         self._pipeline.detach(publisher)
         self._follower.unsubscribe(self._pipeline.series_of(publisher.shard))
 
-    def _announced(self) -> None:
-        """The log has got the first rows of some series: now the session may ask for them."""
-        self.change(self._pipeline.configured)
+    def _announced(self, claim: bool) -> None:  # noqa: FBT001 - the one thing that is told
+        """The log has got the first rows of some series, or says that a shard is ours: now the session may ask."""
+        self.change(self._pipeline.configured, anew=claim)
 
     # Departments.
 
@@ -216,13 +211,16 @@ class Supervisor:
             except SourceUnavailable as error:
                 self._pipeline.handle(Refused(error.reason, f"departments: {error}", self._refresh, _wall_us()))
 
-    def change(self, series: tuple[Series, ...]) -> None:
-        """Another set of series is configured: apply the difference on the open session."""
+    def change(self, series: tuple[Series, ...], *, anew: bool = False) -> None:
+        """Another set of series is configured: apply the difference on the open session.
+
+        ``anew``: what is followed from now on needs snapshots, whatever the session asked for before.
+        """
         before = set(self._pipeline.followed)
         self._pipeline.configure(series)
         after = set(self._pipeline.followed)
         self._follower.unsubscribe(sorted(before - after, key=by_name))
-        self._follower.subscribe(sorted(after - before, key=by_name))
+        self._follower.subscribe(sorted(after - before, key=by_name), anew=anew)
 
 
 def _wall_us() -> int:

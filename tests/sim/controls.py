@@ -115,6 +115,17 @@ class FollowsAtOnce(Publisher):
         return series in self.ledger.positions
 
 
+class FollowsUnclaimed(Publisher):
+    """Lets the session ask as soon as the log was read, though the log does not say yet whose shard it is."""
+
+    def knows(self, series: Any) -> bool:
+        return series in self.ledger.positions and series not in self._unknown
+
+    async def run(self) -> None:
+        self.announced(True)
+        await super().run()
+
+
 class BelievesRows(Recovery):
     """Takes the rows that are left for all that there were."""
 
@@ -164,6 +175,10 @@ class NoOtherTopics(Control):
     recovery = BelievesRows
 
 
+class NoClaim(Control):
+    publisher = FollowsUnclaimed
+
+
 CONTROLS: dict[str, type[Control]] = {
     "none": Control,
     "no-fence-before-read": NoFenceBeforeRead,
@@ -174,4 +189,5 @@ CONTROLS: dict[str, type[Control]] = {
     "no-owner-check": NoOwnerCheck,
     "no-first-row": NoFirstRow,
     "no-other-topics": NoOtherTopics,
+    "no-claim": NoClaim,
 }

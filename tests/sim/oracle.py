@@ -75,6 +75,12 @@ class Evidence:
         settings = self.scenario.settings
         return partition_for(series.key.encode(), settings.partitions) % settings.shards
 
+    def retired(self, series: Series, starts: set[int], due_ms: int) -> list[int]:
+        """Transactions of rows that declare one of these gaps; whoever lost the row declares another one over it."""
+        anyone = self.shard_of(series) in self.scenario.truncated
+        rows = [(start, commit) for (name, start), commit in self.removed.items() if name == series.name]
+        return [commit for start, commit in rows if start in starts or (anyone and start <= due_ms)]
+
     def _metrics(self, partition: int, commit: int, key: str, value: dict[str, Any]) -> None:
         self.metrics[value["series"]].append((commit, value))
         self.spread.append((commit, partition % self.scenario.settings.shards))
@@ -302,8 +308,7 @@ def _losses(evidence: Evidence, series: Series, *, strict: bool) -> Iterator[Fin
                 yield Finding("lost", f"{series.name} change {index}, sent {instant:.4f}, due {due:.4f}")
                 continue
             declared = [gap.declared for gap in found]
-            removed = [evidence.removed.get((series.name, gap.start)) for gap in found]
-            commit = min(declared + [one for one in removed if one is not None])
+            commit = min([*declared, *evidence.retired(series, {gap.start for gap in found}, _ms(due))])
         before = bisect_left(commits, commit)
         if before and not scenario.stepped and rows[before - 1][1]["complete_through"] > _ms(due):
             batch = rows[before - 1][1]["batch_id"]

@@ -98,7 +98,7 @@ def test_a_newer_batch_of_updates_than_the_newest_heartbeat_counts():
 
 def test_a_row_that_is_left_is_the_newest_of_its_series():
     row = SourceOffset(A, "removed", 4, 8)
-    progress = rebuilt(offsets=[row], metrics=[update(A, 9, 5), update(B, 3, 1)], heartbeats=[beat()])
+    progress = rebuilt(offsets=[row], metrics=[update(A, 8, 4), update(B, 3, 1)], heartbeats=[beat()])
     assert progress.offsets[A] is row
     assert set(progress.lost) == {B}
 

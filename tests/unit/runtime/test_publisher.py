@@ -266,3 +266,20 @@ def test_a_record_that_kafka_refuses_is_set_aside_and_the_rest_flows():
     assert [row["payload"] for row in log.values("z.dead")] == [b"13"]
     final = [row for row in log.values("z.gaps") if row["ended_at"] is not None]
     assert [(row["reason"], row["epoch_after"]) for row in final] == [("rejected", 2)]
+
+
+def test_nothing_is_followed_before_the_log_says_whose_shard_it_is():
+    log = Log()
+    asyncio.run(publish(FlakySink(log), [1, 2]))
+    told = []
+
+    async def take_over():
+        one = publisher(FlakySink(log), [], "other")
+        one.announced = lambda claim: told.append((claim, one.knows(SERIES), len(log.values("z.gaps"))))
+        await one.acquire([SERIES])
+        assert not one.knows(SERIES)
+        one.drain()
+        await asyncio.wait_for(one.run(), 10)
+
+    asyncio.run(take_over())
+    assert told == [(True, True, 1)]
