@@ -97,6 +97,8 @@ class Ledger:
         """All that the source sent before that instant was received; gaps start there, not at a receipt."""
         self._collapse = collapse_repeats
         self._retired: dict[Series, SourceOffset] = {}
+        self._forgotten_us: int | None = None
+        """Since when anything may have been missed of a series that the log does not know, where rows were gone."""
 
     # Taking a shard over.
 
@@ -104,7 +106,7 @@ class Ledger:
         """Continue from the log: declare what was missed, retire what is no longer configured.
 
         The gap of each series starts at the shard's ``complete_through``, or where its open gap started. Where rows
-        are gone, a series that nothing tells of begins with a gap too.
+        were gone, a series that nothing tells of begins with a gap too, whenever it is configured.
         """
         wanted = set(series)
         for one, offset in progress.offsets.items():
@@ -117,8 +119,7 @@ class Ledger:
             since = progress.lost.get(one)
             self._open(position, OpenGap(through, reason) if since is None else OpenGap(since, "state_lost"))
         if progress.incomplete:
-            for one in sorted(wanted - self.positions.keys() - self._retired.keys(), key=by_name):
-                self._open(self._start(one), OpenGap(through, "state_lost"))
+            self._forgotten_us = through
         for one in sorted(set(self.positions) - wanted, key=by_name):
             self.retire(one, at_us)
 
@@ -282,6 +283,8 @@ class Ledger:
         if retired is None:
             position = Position(SourceOffset(series, ACTIVE, 1, 0))
             self.queue.append(Subscribed(position.offset()))
+            if self._forgotten_us is not None:
+                self._open(position, OpenGap(self._forgotten_us, "state_lost"))
         else:
             position = Position(retired)
             assert position.gap is not None

@@ -42,6 +42,8 @@ class Scenario:
         self.stepped = False
         self.truncated: set[int] = set()
         """Shards of whose offsets somebody deleted records."""
+        self.retired: set[Series] = set()
+        """Series that were not configured for a while."""
         self.healing = False
         self.changing = True
         self.world.trace("%s", settings)
@@ -262,6 +264,7 @@ class Scenario:
         if len(self.configured) < 2 or len(self.configured) < len(self.settings.series):
             return
         gone = self.rng.choice(self.configured)
+        self.retired.add(gone)
         self._configure(tuple(one for one in self.configured if one != gone))
         self.world.later(self.rng.uniform(0.2, 3.0), self._configure, self.settings.series)
 

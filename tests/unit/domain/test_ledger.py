@@ -164,6 +164,7 @@ def test_truncated_offsets_are_declared_as_lost_state():
 
 def test_where_rows_are_gone_a_series_that_nothing_tells_of_does_not_begin_silently():
     ledger = recovered(SourceOffset(A, "active", 4, 10), lost={}, wanted=(A, B))
+    ledger.announce([B])
     assert {one.offset.series: one.gap for one in of(ledger, GapOpened)} == {
         A: OpenGap(2_000, "takeover"),
         B: OpenGap(2_000, "state_lost"),
