@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from connector.cli.reload import needs_restart
-from connector.config import Config, load, loose_mode, read_secret
+from connector.config import Config, load, loose_mode, places, read_secret
 from connector.config.units import format_duration, format_size, parse_duration, parse_rate, parse_size
 from connector.domain.model import Series
 from connector.errors import ConfigError
@@ -720,3 +720,36 @@ def test_the_log_level_needs_no_restart_and_other_settings_do(tmp_path):
     new = old.model_copy(update={"log": log, "source": source, "collapse_repeats": True})
     assert needs_restart(old, new) == ["collapse_repeats", "log.format", "source.subscribe_rate"]
     assert needs_restart(old, old) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD,
+        "a: &x {b: 1, c: [2, 'three']}\nd:\n  <<: *x\n  e: 1.5\n\nf: |\n  text\n",
+        "",
+        "a: 1\na: 2",
+        "1: 2",
+        "- 1",
+        "a: [",
+        "a: *b",
+        "a:\n\t- 1",
+        "a: \0",
+        "- " * 300_000,
+        "[\n" * 300_000,
+    ],
+)
+def test_libyaml_reads_a_file_like_the_loader_that_explains(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values, places and refusals are the same; what is nested without end is refused, not a crash."""
+
+    def read() -> object:
+        try:
+            data, noted = places.parse(text, "file")
+        except ConfigError as error:
+            return str(error).replace(" while calling a Python object", "")
+        return data, {path: noted.at(path) for path in [("a",), ("a", "c", 1), ("d", "e"), ("f",), ("kafka",)]}
+
+    assert places.FAST is not None
+    fast = read()
+    monkeypatch.setattr(places, "FAST", None)
+    assert fast == read()
