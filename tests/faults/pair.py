@@ -46,26 +46,55 @@ class Source:
     """
 
     def __init__(self, folder: Path, rate: float) -> None:
-        self.journal_file = folder / "journal.jsonl"
+        self._folder = folder
+        self.journals: list[Path] = []
         self.log = (folder / "emulator.log").open("ab")
-        command = [
-            *COMMAND, "emulate", "--port=0", "--json", "--journal-all", f"--journal={self.journal_file}",
-            "--departments=2",
-        ]  # fmt: skip
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
-        self.ready = json.loads(self.process.stdout.readline())
-        self.control("pause")
-        self.series = [
-            f"{one}{department}" for one in (*COUNTERS, *TOGGLES) for department in ("", *self.ready["departments"])
-        ]
+        self._token = ""
+        self._launch(0)
+        self.series = self._of(*COUNTERS, *TOGGLES)
         self._pause = 1 / rate
         self._numbers = itertools.count(1)
         self._going = threading.Event()
         self._idle = threading.Event()
         self._stop = False
         self.failure: Exception | None = None
+        self._pushing = self._connection()
         self._thread = threading.Thread(target=self._push, name="source", daemon=True)
         self._thread.start()
+
+    def _launch(self, port: int) -> None:
+        self.journals.append(self._folder / f"journal-{len(self.journals)}.jsonl")
+        command = [
+            *COMMAND, "emulate", f"--port={port}", "--json", "--journal-all", f"--journal={self.journals[-1]}",
+            "--departments=2",
+        ]  # fmt: skip
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.ready = json.loads(self.process.stdout.readline())
+        self.control("pause")
+
+    def admit(self, token: str) -> None:
+        """The token of an owner of the account."""
+        self._token = token
+        self.control("token", token=token, role="owner")
+
+    def restart(self, seconds: float) -> None:
+        """Kill it, and start it again so much later on its port; it has forgotten its sessions and every value.
+
+        Call it at rest and with nobody connected: each series gets a value before somebody asks.
+        """
+        self.lines()  # which are then on disk
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+        self._pushing.close()
+        time.sleep(seconds)
+        self._launch(self.port)
+        self.admit(self._token)
+        for series in self._of(*COUNTERS, *TOGGLES, *QUIET):
+            self.control("value", series=series, raw="0")
+
+    def _of(self, *names: str) -> list[str]:
+        return [f"{one}{department}" for one in names for department in ("", *self.ready["departments"])]
 
     @property
     def port(self) -> int:
@@ -88,7 +117,7 @@ class Source:
     def lines(self) -> list[dict[str, Any]]:
         """The journal so far."""
         self.control("stats")
-        return [json.loads(line) for line in self.journal_file.read_text().splitlines()]
+        return [json.loads(line) for journal in self.journals for line in journal.read_text().splitlines()]
 
     def close(self) -> None:
         self._stop = True
@@ -103,7 +132,6 @@ class Source:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
 
     def _push(self) -> None:
-        connection = self._connection()
         due = time.monotonic()
         try:
             for number in self._numbers:
@@ -116,14 +144,14 @@ class Source:
                     if self._stop:
                         return
                     value = number if series.startswith(COUNTERS) else number % 2
-                    control(connection, self.ready["control"], "value", {"series": series, "raw": str(value)})
+                    control(self._pushing, self.ready["control"], "value", {"series": series, "raw": str(value)})
                     due += self._pause
                     time.sleep(max(0.0, due - time.monotonic()))
         except Exception as error:  # noqa: BLE001 - told by `rest`
             self.failure = error
         finally:
             self._idle.set()
-            connection.close()
+            self._pushing.close()
 
 
 def control(connection: http.client.HTTPConnection, base: str, command: str, arguments: dict[str, Any]) -> Any:
@@ -157,7 +185,7 @@ class Pair:
         self._files: list[Any] = []
         self._token = folder / "token"
         self.secrets = {"token": f"canary-token-{uuid.uuid4().hex}+/="}
-        self.source.control("token", token=self.secrets["token"], role="owner")
+        self.source.admit(self.secrets["token"])
         self._token.write_text(self.secrets["token"])
         self._token.chmod(0o600)
         self.config_file = folder / "connector.yaml"

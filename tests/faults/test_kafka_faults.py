@@ -6,7 +6,8 @@ import signal
 import time
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import ElectionType, Producer
+from confluent_kafka.admin import AdminClient
 from faults.late import late_end_of_transaction
 from faults.proxy import END_TXN
 from waiting import wait_until
@@ -26,6 +27,40 @@ def test_the_coordinators_broker_is_killed(run):
     run.recovered()
     broker.start()
     run.pair.cluster.wait_in_sync()
+    assert run.judge(known=run.pair.known).faults == []
+
+
+def test_the_coordinator_moves_and_no_connection_breaks(run):
+    """coordinator moved, no connection broken"""
+    cluster, topic = run.pair.cluster, "__transaction_state"
+    admin = AdminClient({"bootstrap.servers": cluster.direct, "log_level": 0})
+
+    def preferred() -> list[bool]:
+        partitions = admin.list_topics(timeout=20).topics[topic].partitions
+        return [one.leader == one.replicas[0] for one in partitions.values()]
+
+    coordinator = cluster.coordinator(run.pair.transactional_id)
+    if all(preferred()):
+        coordinator.stop()
+        coordinator.start()
+        cluster.wait_in_sync()
+        coordinator = cluster.coordinator(run.pair.transactional_id)
+    run.fault()
+    admin.elect_leaders(ElectionType.PREFERRED).result(30)
+    wait_until(lambda: all(preferred()), what="the preferred leaders")
+    run.recovered()
+    assert cluster.coordinator(run.pair.transactional_id) is not coordinator
+    assert run.judge(known=run.pair.known).faults == []
+
+
+def test_the_coordinators_broker_stands_still(run):
+    """SIGSTOP of the coordinator's broker for 5 s"""
+    broker = run.pair.cluster.coordinator(run.pair.transactional_id)
+    run.fault()
+    broker.pause()
+    time.sleep(5)
+    broker.resume()
+    run.recovered()
     assert run.judge(known=run.pair.known).faults == []
 
 
