@@ -12,10 +12,10 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connector.adapters.log import kafka_logger
 from connector.adapters.producers import Producers
-from connector.errors import ConnectorError, RecordRefused, SinkFenced, SinkRejected, SinkUnavailable
+from connector.adapters.reported import INFO, Heard, reason_of, translate
+from connector.errors import SinkUnavailable
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Callable, Iterable, Mapping
 
     from confluent_kafka import Message
@@ -24,86 +24,10 @@ if TYPE_CHECKING:
     from connector.domain.model import Progress, Record
     from connector.domain.rows import Hints
 
-FENCED: Final = frozenset(
-    {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}  # noqa: SLF001 - public names
-)
-REFUSED: Final = frozenset(
-    {
-        KafkaError.TOPIC_AUTHORIZATION_FAILED,
-        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-        KafkaError.SASL_AUTHENTICATION_FAILED,
-        KafkaError._AUTHENTICATION,  # noqa: SLF001
-        KafkaError.UNSUPPORTED_VERSION,
-    }
-)
-TOO_LARGE: Final = frozenset(
-    {
-        KafkaError.MSG_SIZE_TOO_LARGE,
-        KafkaError.RECORD_LIST_TOO_LARGE,
-        KafkaError.INVALID_RECORD,
-    }
-)
-"""What is wrong with a record itself: sending it again changes nothing."""
-
-BROKEN: Final = frozenset({"FAIL", "REQTMOUT"})
-"""What librdkafka calls its lines about a lost connection and an overdue answer."""
-INFO: Final = 6
-"""The level, as of syslog, at which librdkafka tells of a lost connection."""
-
 SLICE: Final = 5.0
 """Seconds that one blocking call of librdkafka may take before the thread looks around."""
 
 Make = "Callable[[Hints], Iterable[Record]]"
-
-
-def translate(error: KafkaError, doing: str) -> ConnectorError:
-    """One error of librdkafka as ours, by what it says of itself; the only place that reads its flags.
-
-    Whatever is not known to be final ends the transaction and the producer: the log tells what happened.
-    """
-    text = f"Kafka: {doing}: {error.str()} ({error.name()})"
-    if error.code() in FENCED:
-        return SinkFenced(f"{text}; another producer uses this transactional id")
-    if error.code() in REFUSED:
-        return SinkRejected(f"{text}; zendesk-chat-kafka check names the permission that is missing")
-    if error.code() in TOO_LARGE:
-        return RecordRefused(text)
-    return SinkUnavailable(text)
-
-
-def _reason(error: BaseException) -> KafkaError:
-    """What librdkafka raised.
-
-    confluent_kafka raises a fatal error inside a callback and goes on with the next: a log line that follows in the
-    same call turns it into a SystemError, with the fatal one as its cause, or with none. Then only the log can tell.
-    """
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, KafkaException):
-            reason: KafkaError = cause.args[0]
-            return reason
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, SystemError):
-        return KafkaError(KafkaError._FATAL, str(error), False, True, False)  # noqa: SLF001
-    raise error
-
-
-class Heard:
-    """librdkafka's log lines on their way to a logger, overheard for lost connections.
-
-    Its error callback is not called for a connection that the other side closed: only a log line tells.
-    """
-
-    def __init__(self, logger: logging.Logger, hear: Callable[[str], None]) -> None:
-        self._logger = logger
-        self._hear = hear
-
-    def log(self, level: int, template: str, kind: str, client: str, text: str) -> None:
-        """One line, as confluent_kafka passes it on."""
-        if kind in BROKEN:
-            self._hear(text)
-        self._logger.log(level, template, kind, client, text)
 
 
 class TransactionalSink:
@@ -212,7 +136,7 @@ class TransactionalSink:
                 producer.init_transactions(SLICE)
                 break
             except (KafkaException, SystemError) as error:
-                reason = _reason(error)
+                reason = reason_of(error)
                 if not reason.retriable() or self._monotonic() > deadline:
                     own = self._properties["transactional.id"]
                     raise translate(reason, f"init_transactions of transactional id {own}") from error
@@ -237,7 +161,7 @@ class TransactionalSink:
             self._finish(producer)
         except (KafkaException, SystemError) as error:
             self._drop()
-            reason = _reason(error)
+            reason = reason_of(error)
             self._producers.give_up(reason.name())
             raise translate(reason, "transaction") from error
         except BaseException:

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 from connector.adapters.admin import Admin, Topic
 from connector.adapters.framing import Decoder, Encoder
-from connector.adapters.kafka import translate
+from connector.adapters.reported import translate
 from connector.errors import SchemaError, SinkRejected, SinkUnavailable
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from confluent_kafka import KafkaError, KafkaException
 
 from connector.adapters.admin import Admin, topics_of
-from connector.adapters.kafka import FENCED
 from connector.adapters.permissions import covered, grants_of, principal_of
 from connector.adapters.probe import Probe
+from connector.adapters.reported import FENCED
 from connector.adapters.survey import Survey
 from connector.cli.finding import Finding, failed, weakness
 from connector.errors import ConnectorError, SinkRejected, SinkUnavailable

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from connector.adapters.kafka import TransactionalSink, translate
+from connector.adapters.kafka import TransactionalSink
+from connector.adapters.reported import translate
 from connector.cli.preflight_kafka import _commit_time
 from connector.errors import RecordRefused, SinkFenced, SinkRejected, SinkUnavailable
 
