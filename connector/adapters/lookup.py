@@ -17,6 +17,7 @@ from yarl import URL
 from connector.adapters.canonical import Versions, registered
 from connector.adapters.reach import said
 from connector.adapters.schema_files import by_subject, schema_text
+from connector.adapters.tls import verified
 from connector.config.secrets import read_secret
 from connector.errors import ConfigError, ConnectorError, RegistryUnavailable, SchemaError
 
@@ -60,7 +61,7 @@ class Lookup:
         self._tls: ssl.SSLContext | bool = True
         if settings.ca_file is not None:
             try:
-                self._tls = ssl.create_default_context(cafile=settings.ca_file)
+                self._tls = verified(settings.ca_file)
             except (OSError, ssl.SSLError) as error:
                 raise ConfigError(f"registry.ca_file: {settings.ca_file}: {error}; name a PEM file") from error
         self._known: dict[int, str] = {}

@@ -9,6 +9,8 @@ import ssl
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from connector.adapters.tls import verified
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -52,8 +54,7 @@ async def encryption(host: str, port: int, ca_file: Path | None, *, timeout: flo
         OSError: nobody answers, or the certificate is refused (ssl.SSLError).
         TimeoutError
     """
-    context = ssl.create_default_context(cafile=ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context = verified(ca_file)
     async with asyncio.timeout(timeout):
         _, writer = await asyncio.open_connection(host, port, ssl=context)
     try:

@@ -10,6 +10,7 @@ import aiohttp
 
 from connector.adapters import answers
 from connector.adapters.reach import said
+from connector.adapters.tls import verified
 from connector.config.redaction import remember
 from connector.config.secrets import read_secret
 from connector.errors import ConfigError, SourceRejected, SourceUnavailable
@@ -50,11 +51,9 @@ def tls_context(url: str, ca_file: Path | None) -> ssl.SSLContext | None:
     if not url.startswith(("wss:", "https:")):
         return None
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        return verified(ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"source.ca_file: {ca_file}: {error}; name a PEM file with CA certificates") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 class RestClient:
