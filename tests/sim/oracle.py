@@ -304,10 +304,10 @@ def _losses(evidence: Evidence, series: Series, *, strict: bool) -> Iterator[Fin
             continue
         else:
             found = [gap for gap in gaps if _covers(scenario, gap, max(born, instant), due, sequence)]
+            if not sequence and shard in scenario.truncated and series in scenario.retired:
+                # When state was lost, neither a record nor the configuration told of it: it is declared when it returns.
+                continue
             if not found:
-                # Neither a row nor a record told of it any more, nor the configuration, when its state was lost.
-                if not sequence and shard in scenario.truncated and series in scenario.retired:
-                    continue
                 yield Finding("lost", f"{series.name} change {index}, sent {instant:.4f}, due {due:.4f}")
                 continue
             declared = [gap.declared for gap in found]
