@@ -305,7 +305,7 @@ def _losses(evidence: Evidence, series: Series, *, strict: bool) -> Iterator[Fin
         else:
             found = [gap for gap in gaps if _covers(scenario, gap, max(born, instant), due, sequence)]
             if not sequence and shard in scenario.truncated and series in scenario.retired:
-                # When state was lost, neither a record nor the configuration told of it: it is declared when it returns.
+                # When state was lost, neither a record nor the configuration told of it: declared when it returns.
                 continue
             if not found:
                 yield Finding("lost", f"{series.name} change {index}, sent {instant:.4f}, due {due:.4f}")
