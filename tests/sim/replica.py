@@ -125,6 +125,7 @@ def _same(value: Any) -> Any:
 class Replica:
     """A process from its start to its end."""
 
+    topics = TOPICS
     headers = "none"
     version = "0"
     encoders: ClassVar[dict[str, Any]] = dict.fromkeys(SCHEMAS, _same)
@@ -136,7 +137,8 @@ class Replica:
         self.machine = Machine(world, world.unique(f"{owner}."))
         self.owner = owner
         self.settings = settings
-        self.topics = TOPICS if settings.latest else WITHOUT_LATEST
+        if not settings.latest:
+            self.topics = WITHOUT_LATEST
         self.broker = broker
         self.control = control
         self.network = Network(self.machine, broker)

@@ -47,9 +47,9 @@ class Settings:
     malformed: float
     latency: float
     """Of the source's sessions."""
-    latest: bool
+    latest: bool = True
     """Whether there is a topic of current values."""
-    truncations: int
+    truncations: int = 0
     """How often somebody deletes records of offsets."""
 
     @property
