@@ -10,6 +10,7 @@ from functools import cache
 
 import pytest
 import yaml
+from chart.passed_on import STRATEGIES
 from chart.render import CASES, CHART, engine, invalid, pod_specs, values_of
 from chart.restricted import violations
 from chart.test_templates import leaves, put
@@ -20,25 +21,14 @@ from hypothesis import strategies as st
 RENDERS = 2000
 BASES = [values_of(case) for case in CASES]
 SCHEMA = yaml.safe_load((CHART / "values.schema.json").read_text())
-PASSED_ON = {
-    *("strategy", "podSecurityContext", "securityContext", "affinity", "tolerations", "hostAliases", "dnsConfig"),
-    *("topologySpreadConstraints", "extraEnv", "extraEnvFrom", "extraVolumes", "extraVolumeMounts", "initContainers"),
-    *("extraContainers", "extraObjects", "networkPolicy", "global"),
-    *("monitoring.podMonitor.relabelings", "monitoring.podMonitor.metricRelabelings"),
-}
-"""Goes to Kubernetes as it is: only Kubernetes knows what may be there."""
-
 REASON = re.compile(r"values don't meet the specifications|\d+ wrong in the values")
 OUTCOMES: Counter[str] = Counter()
+DRAWN: set[tuple[str, ...]] = set()
 VALID: set[str] = set()
 """What was judged before: most objects stay the same."""
 
 
-def own(path):
-    return not {".".join(path[:depth]) for depth in range(1, len(path) + 1)} & PASSED_ON
-
-
-LEAVES = [(path, part) for path, part in leaves(SCHEMA) if own(path)]
+LEAVES = list(leaves(SCHEMA))
 CONFIG = [
     (("config", section, *rest), part)
     for section, found in SCHEMA["properties"]["config"]["properties"].items()
@@ -49,13 +39,16 @@ CONFIG = [
     )
 ]
 PLACES = LEAVES + CONFIG
-ANYTHING = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just([]) | st.just({}) | st.just([{}])
+SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
+ANYTHING = SCALARS | st.just([]) | st.just({}) | st.just([{}])
 
 
 @cache
 def strategy(place):
-    """Values that this part of the schema allows."""
-    return of_schema(PLACES[place][1])
+    """Values that this part of the schema allows; of what goes to Kubernetes as it is, those that Kubernetes takes."""
+    path, part = PLACES[place]
+    name = ".".join(path)
+    return STRATEGIES[name] if name in STRATEGIES else of_schema(part)
 
 
 def of_schema(part):
@@ -113,7 +106,9 @@ def values(draw):
         path, _ = PLACES[place]
         if path[0] != "config" or "config" in found:
             # One of twelve is something else.
-            found = put(found, path, draw(strategy(place) if draw(st.integers(0, 11)) else ANYTHING))
+            other = SCALARS if ".".join(path) in STRATEGIES else ANYTHING
+            found = put(found, path, draw(strategy(place) if draw(st.integers(0, 11)) else other))
+            DRAWN.add(path)
     return found
 
 
@@ -154,6 +149,12 @@ def test_08_enough_was_rendered():
     assert sum(OUTCOMES.values()) >= RENDERS
     assert OUTCOMES["rendered"] >= RENDERS / 4
     assert OUTCOMES["refused"] >= RENDERS / 20
+
+
+def test_08_no_value_was_left_out():
+    # Of the configuration, those too whose case has one.
+    assert {path for path, _ in PLACES} - DRAWN == set()
+    assert STRATEGIES.keys() <= {".".join(path) for path, _ in LEAVES}
 
 
 def test_08_a_template_that_breaks_is_no_refusal():
