@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from chart import image
+from chart import arm64, image
 from chart.tools import ROOT, program
 
 needs_root = pytest.mark.skipif(not image.can_build(), reason=f"needs root and {', '.join(image.NEEDED)}")
@@ -84,3 +84,18 @@ def test_a_mistake_ends_with_its_exit_code():
     assert done.returncode == 2
     assert "no such file" in done.stderr
     assert not Path(image.image(), "tmp", "anything").exists()
+
+
+def test_every_locked_wheel_exists_for_arm64():
+    found = arm64.wheels()
+    assert arm64.without(found) == []
+    assert any(name.startswith("confluent_kafka-") and "aarch64" in name for name in found)
+
+
+def test_a_wheel_of_another_machine_is_noticed():
+    found = [name.replace("aarch64", "x86_64") if name.startswith("fastavro-") else name for name in arm64.wheels()]
+    assert arm64.without(found) == ["fastavro"]
+    assert arm64.without([name for name in found if not name.startswith(("rich-", "fastavro-"))]) == [
+        "fastavro",
+        "rich",
+    ]

@@ -608,8 +608,19 @@ def test_the_monitor_sends_the_token_beside_a_config_map_of_somebody_else():
     endpoint = one(engine(values), "PodMonitor")["spec"]["podMetricsEndpoints"][0]
     secret = values["secrets"]["http"]["existingSecret"]
     assert endpoint["authorization"]["credentials"] == {"name": secret, "key": "http-token"}
+    assert "sends no token" not in notes(values)
+    run = one(engine(values), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    assert files(run)["ZCK_HTTP__TOKEN_FILE"] == "/etc/zendesk-chat-kafka/secrets/http/http-token"
     values["secrets"] = {**values["secrets"], "http": {"existingSecret": ""}}
     assert "authorization" not in one(engine(values), "PodMonitor")["spec"]["podMetricsEndpoints"][0]
+    assert "sends no token" in notes(values)
+
+
+def test_the_token_of_the_chart_wins_over_that_of_a_config_map_of_somebody_else(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump({**minimal()["config"], "http": {"token_file": "/theirs"}}))
+    own = {"ZCK_SOURCE__TOKEN_FILE": "/token", "ZCK_HTTP__TOKEN_FILE": "/ours"}
+    assert str(load(file, own).http.token_file) == "/ours"
 
 
 # What the README shows.

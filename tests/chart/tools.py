@@ -41,7 +41,7 @@ GO = {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}
 
 def main() -> int:
     """Fetch what the chart's tests need, so that none of them downloads or builds while it measures."""
-    from chart import image
+    from chart import arm64, image
 
     missing = [name for name in ("go", "java", "mvn", *image.NEEDED) if shutil.which(name) is None]
     wheels()
@@ -50,6 +50,7 @@ def main() -> int:
         custom_resources()
     if image.can_build():
         image.layer()
+    arm64.wheels()
     if os.environ.get("CI") == "true" and can_build():
         # Elsewhere only those wait for it who run the tests of the cluster.
         control_plane()
