@@ -70,6 +70,28 @@ def test_16_fires_and_stays_silent(name):
     assert any(not case["exp_alerts"] for case in cases)
 
 
+UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_16_it_goes_away_when_all_is_well_again(name):
+    tests = yaml.safe_load((TESTS / f"{name}_test.yaml").read_text())["tests"]
+    assert any(goes_away(test["alert_rule_test"]) for test in tests)
+
+
+def goes_away(cases):
+    """True if the alert fires first and is silent later, with the same series."""
+    at = [sum(int(n) * UNITS[unit] for n, unit in re.findall(r"(\d+)([smh])", case["eval_time"])) for case in cases]
+    fires = [bool(case["exp_alerts"]) for _, case in sorted(zip(at, cases, strict=True), key=lambda pair: pair[0])]
+    return True in fires and not fires[-1]
+
+
+def test_16_an_alert_that_stays_is_noticed():
+    fires, silent = {"eval_time": "2m", "exp_alerts": [{}]}, {"eval_time": "1m30s", "exp_alerts": []}
+    assert not goes_away([fires, silent])
+    assert goes_away([fires, {**silent, "eval_time": "1h"}])
+
+
 COMPARISONS = {">": ("<", ">="), "<": (">", "<="), "==": ("!=",), ">=": (">", "<"), "<=": ("<", ">")}
 COMPARISON = re.compile(r"(?<![=!<>])(==|>=|<=|>|<)\s+(-?\d+(?:\.\d+)?)")
 WINDOW = re.compile(r"\[(\d+)([mh])\]")
