@@ -14,6 +14,7 @@ import yaml
 from cluster.journal import deliveries
 from cluster.plane import ApiError
 from cluster.release import HTTP_TOKEN, Release, metric, metrics
+from confluent_kafka.admin import AdminClient, NewTopic
 from figures import tell
 from waiting import wait_until
 
@@ -76,6 +77,18 @@ def test_22_metrics_need_the_token_that_the_monitor_sends(release):
 def test_22_helm_test_passes(release):
     done = release.helm("test", "--timeout", "90s")
     assert "Succeeded" in done.stdout
+
+
+def test_22_helm_test_fails_when_the_source_refuses(release):
+    release.stage.control("refuse", status=401)
+    try:
+        done = release.helm("test", "--timeout", "90s", check=False)
+    finally:
+        release.stage.control("accept")
+    # What has failed stays to be looked at.
+    release.plane.kubectl("delete", "pod", f"{release.workload}-check", "-n", release.namespace, "--grace-period=0")
+    assert done.returncode != 0
+    assert "Succeeded" not in done.stdout
 
 
 def test_22_provisioning_again_changes_nothing(release):
@@ -356,3 +369,45 @@ def test_22_the_token_is_nowhere_in_the_logs(release):
     text = release.logs()
     assert HTTP_TOKEN not in text
     assert release.stage.ready["tokens"]["owner"] not in text
+
+
+@pytest.fixture
+def without_topics(plane, kubelet, kafka_bootstrap, registry_url, tmp_path):
+    """Its topics are objects, of which nobody has made topics yet."""
+    found = Release(plane, kubelet, tmp_path, kafka_bootstrap, registry_url)
+    found.change(provision={"mode": "strimzi", "strimzi": {"cluster": "main"}})
+    try:
+        found.helm("install")
+        yield found
+    finally:
+        found.close()
+
+
+def test_22_pods_wait_for_the_topics_of_a_late_operator(without_topics):
+    release = without_topics
+
+    def refused():
+        return [one for one in release.kubelet.ended if one["namespace"] == release.namespace and one["code"]]
+
+    wait_until(lambda: len(refused()) >= 3, 60, "pods that find no topics")
+    assert {one["container"] for one in refused()} == {"zendesk-chat-kafka-provision"}
+    assert not release.ready()
+    assert release.stage.topics["metrics"] in release.logs()
+    # What the operator does.
+    listed = release.plane.kubectl("get", "kafkatopics", "-n", release.namespace, "-o", "json").stdout
+    specs = [one["spec"] for one in json.loads(listed)["items"]]
+    topics = [
+        NewTopic(one["topicName"], one["partitions"], one["replicas"], config=dict(texts(one["config"])))
+        for one in specs
+    ]
+    admin = AdminClient({"bootstrap.servers": release.stage.kafka})
+    for made in admin.create_topics(topics).values():
+        made.result(30)
+    wait_until(lambda: len(release.ready()) == 2, 120, "two ready pods")
+    release.wait_for_owner()
+    kept_the_promise(release)
+
+
+def texts(config):
+    """Kafka's settings as text; numbers and booleans are what YAML makes of them."""
+    return ((name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in config.items())

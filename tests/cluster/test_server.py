@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 
 import pytest
 from chart.render import CASES, CHART, MINIMAL, RELEASED
+from cluster.plane import ApiError
+from waiting import wait_until
 
 
 def deployment(plane, namespace, name="rel-zendesk-chat-kafka"):
@@ -45,11 +48,26 @@ def test_19_installs_without_a_warning(plane, case):
     plane.kubectl("delete", "namespace", installed, applied, "--wait=false")
 
 
+CHOSEN = {"deployment.kubernetes.io/revision", "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"}
+"""Annotations of the server and of helm itself."""
+
+
 def content(live):
     """What the object says, without what the server chose for it."""
     spec = {key: value for key, value in live.get("spec", {}).items() if not key.startswith("clusterIP")}
-    text = json.dumps([spec, live.get("data")], sort_keys=True)
+    meta = live["metadata"]
+    noted = {key: value for key, value in meta.get("annotations", {}).items() if key not in CHOSEN}
+    more = {key: value for key, value in live.items() if key not in ("metadata", "spec", "status")}
+    text = json.dumps([meta["name"], meta.get("labels"), noted, spec, more], sort_keys=True)
     return text.replace("install-", "apply-")
+
+
+def test_19_another_object_is_noticed():
+    one = {"kind": "ConfigMap", "metadata": {"name": "a", "labels": {"x": "1"}, "annotations": {}}, "data": {"k": "v"}}
+    for place, value in (("labels", {"x": "2"}), ("annotations", {"y": "1"}), ("name", "b")):
+        assert content({**one, "metadata": {**one["metadata"], place: value}}) != content(one)
+    assert content({**one, "data": {"k": "w"}}) != content(one)
+    assert content({**one, "automountServiceAccountToken": False}) != content(one)
 
 
 def test_19_the_server_says_when_a_pod_is_not_restricted(plane):
@@ -123,6 +141,13 @@ def test_21_a_scaler_keeps_its_count(plane):
     assert deployment(plane, namespace)["spec"]["replicas"] == 5
 
 
+def exists(plane, path):
+    try:
+        return plane.request("GET", path)
+    except ApiError:
+        return None
+
+
 def test_25_the_size_of_a_volume_cannot_be_changed_in_place(plane):
     namespace = plane.namespace("resized")
     release = ["rel", CHART, "-n", namespace, "-f", CHART / "ci" / "statefulset-values.yaml"]
@@ -131,9 +156,23 @@ def test_25_the_size_of_a_volume_cannot_be_changed_in_place(plane):
     assert refused.returncode != 0
     assert "updates to statefulset spec" in refused.stderr
     page = (CHART / "UPGRADING.md").read_text().partition("## Size of the volumes")[2].partition("\n## ")[0]
-    commands = [line.replace("RELEASE", "rel").split() for line in page.splitlines() if line.startswith("    ")]
+    commands = [shlex.split(line.replace("RELEASE", "rel")) for line in page.splitlines() if line.startswith("    ")]
     assert [command[:2] for command in commands] == [["kubectl", "patch"], ["kubectl", "delete"], ["helm", "upgrade"]]
-    _, delete, upgrade = commands
+    patch, delete, upgrade = commands
+    claim = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{patch[3]}"
+    wait_until(lambda: exists(plane, claim), 60, "the claim of the first replica")
+
+    def resize():
+        # No storage driver is here to bind it, and the controller takes the word back at its next look.
+        plane.request("PATCH", f"{claim}/status", {"status": {"phase": "Bound"}}, "application/merge-patch+json")
+        return plane.kubectl(*patch[1:], "-n", namespace, check=False)
+
+    wait_until(lambda: "must support resize" in resize().stderr, 60, "the refusal of a class that cannot grow")
+    storage = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "example.com/none"}
+    storage |= {"metadata": {"name": "fast"}, "allowVolumeExpansion": True}
+    plane.request("POST", "/apis/storage.k8s.io/v1/storageclasses", storage)
+    wait_until(lambda: resize().returncode == 0, 60, "a larger claim")
+    assert plane.request("GET", claim)["spec"]["resources"]["requests"]["storage"] == "20Gi"
     plane.kubectl(*delete[1:], "-n", namespace)
     assert upgrade[:6] == ["helm", "upgrade", "rel", "./helm", "-f", "values.yaml"]
     plane.helm("upgrade", *release, "--set", "persistence.size=20Gi", *upgrade[6:])
