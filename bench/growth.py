@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bench import measures
@@ -43,10 +44,8 @@ def departments(rig: Rig, updates: int) -> list[Row]:
 
 def shards(rig: Rig, updates: int) -> list[Row]:
     """One process and one session that owns all shards: a producer, a thread and a transaction for each."""
-    made = {count: {"kafka": {"shards": count}} for count in SHARDS}
-    with contextlib.ExitStack() as stack:
-        runs = {str(count): stack.enter_context(Run(rig, every=1000, config=config)) for count, config in made.items()}
-        rows = measures.in_turn(runs, updates)
+    made = {str(count): partial(Run, rig, every=1000, config={"kafka": {"shards": count}}) for count in SHARDS}
+    rows = measures.in_turn(made, updates)
     return [{"shards": int(row.pop("program")), **row} for row in rows]
 
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import statistics
 import subprocess
 import sys
 import time
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from bench.rig import ROOT, Rig, Run, cpu_seconds, end, rss_mb
 from connector.local import maven
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 Row = dict[str, Any]
 ROUNDS = 3
 """How often each figure is measured; its median is reported."""
 
-WARM = 2.0
-"""Seconds for which a program runs twice before it is measured."""
+RATES = (1000, 10_000, 30_000)
+"""Updates a second at which latency is measured."""
+WARM = 5.0
+"""Seconds for which a program runs before its latency is measured."""
 
 
 def median(rows: list[Row]) -> Row:
@@ -27,18 +32,20 @@ def median(rows: list[Row]) -> Row:
     return found | ({"clean": all(row["clean"] for row in rows)} if "clean" in rows[0] else {})
 
 
-def in_turn(runs: dict[str, Run], updates: int) -> list[Row]:
-    """Bursts of each program in turn, medians; the audit of each connector."""
-    for run in runs.values():
-        run.burst(5000)
-    found: dict[str, list[Row]] = {name: [] for name in runs}
+def in_turn(make: Mapping[str, Callable[[], Run]], updates: int) -> list[Row]:
+    """A burst of each program in turn, alone on the machine, after another one that is not measured; medians.
+
+    Programs that wait beside it for their turn would take a quarter of two cores, with their heartbeats and readers.
+    """
+    found: dict[str, list[Row]] = {name: [] for name in make}
     for _ in range(ROUNDS):
-        for name, run in runs.items():
-            found[name].append(run.burst(updates))
-    rows = [{"program": name, **median(rows)} for name, rows in found.items()]
-    for row, run in zip(rows, runs.values(), strict=True):
-        row["clean"] = run.verify() if run.program == "connector" else None
-    return rows
+        for name, started in make.items():
+            with started() as run:
+                run.burst(updates // 2)
+                found[name].append(run.burst(updates))
+                if run.program == "connector":
+                    found[name][-1]["clean"] = run.verify()
+    return [{"program": name, **median(rows)} for name, rows in found.items()]
 
 
 def throughput(rig: Rig, updates: int) -> list[Row]:
@@ -52,12 +59,13 @@ def throughput(rig: Rig, updates: int) -> list[Row]:
         "bare script, fastavro": ("bare", {}, ("fastavro",)),
         "bare script without transactions": ("bare", {}, ("plain",)),
     }
-    with contextlib.ExitStack() as stack:
-        runs = {
-            name: stack.enter_context(Run(rig, program, every=1000, config=config, arguments=arguments))
+    rows = in_turn(
+        {
+            name: partial(Run, rig, program, every=1000, config=config, arguments=arguments)
             for name, (program, config, arguments) in made.items()
-        }
-        rows = in_turn(runs, updates)
+        },
+        updates,
+    )
     rows.append({"program": JAVA, "updates_per_second": java_limit(rig, updates)})
     return compared(rows)
 
@@ -96,7 +104,7 @@ def java_limit(rig: Rig, updates: int) -> float:
 def rates(rig: Rig, seconds: float) -> list[Row]:
     """Latency at steady rates, at the default interval and without one, beside the bare script without one.
 
-    The programs run in turn on a broker that is warm: a cold one takes ten times as long for a transaction.
+    Each program runs alone, in turn with the others, on a broker that is warm: a cold one takes ten times as long.
     """
     made = {
         "connector, default interval": ("connector", {}, ()),
@@ -105,22 +113,18 @@ def rates(rig: Rig, seconds: float) -> list[Row]:
         "bare script, interval 0": ("bare", {}, ("interval=0",)),
         "bare script without transactions, interval 0": ("bare", {}, ("interval=0", "plain")),
     }
-    rows = []
-    for rate in (1000, 10_000, 30_000):
-        with contextlib.ExitStack() as stack:
-            runs = {
-                name: stack.enter_context(
-                    Run(rig, program, every=max(1, rate // 1000), config=config, arguments=arguments)
-                )
-                for name, (program, config, arguments) in made.items()
-            }
-            for run in (*runs.values(), *runs.values()):
-                run.paced(rate, WARM)
-            found = [{name: run.paced(rate, seconds) for name, run in runs.items()} for _ in range(ROUNDS)]
-            for name, run in runs.items():
-                rows.append({"program": name, **median([one[name] for one in found])})
-                rows[-1]["clean"] = run.verify() if run.program == "connector" else None
-    return rows
+    found: dict[tuple[str, int], list[Row]] = {(name, rate): [] for rate in RATES for name in made}
+    for _ in range(ROUNDS):
+        for name, (program, config, arguments) in made.items():
+            with Run(rig, program, every=5, config=config, arguments=arguments) as run:
+                run.paced(RATES[0], WARM)
+                for rate in RATES:
+                    run.paced(rate, 1)
+                    found[name, rate].append(run.paced(rate, seconds))
+                clean = {"clean": run.verify()} if program == "connector" else {}
+                for rate in RATES:
+                    found[name, rate][-1] |= clean
+    return [{"program": name, **median(rows)} for (name, _), rows in found.items()]
 
 
 def intervals(rig: Rig, seconds: float) -> list[Row]:
@@ -146,9 +150,7 @@ def variants(rig: Rig, updates: int) -> list[Row]:
         "latest off": {"topics": {"latest_enabled": False}},
         "compression on": {"source": {"compression": True}},
     }
-    with contextlib.ExitStack() as stack:
-        runs = {name: stack.enter_context(Run(rig, every=1000, config=config)) for name, config in made.items()}
-        return in_turn(runs, updates)
+    return in_turn({name: partial(Run, rig, every=1000, config=config) for name, config in made.items()}, updates)
 
 
 def start_and_stop(rig: Rig) -> list[Row]:
