@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from connector.domain.model import OpenGap, Progress, Series, ShardState, SourceOffset
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from confluent_kafka import Message
 
@@ -20,8 +20,8 @@ BEATS_BACK = 50
 """How many of the newest offsets of a heartbeats partition are read to find its newest heartbeat."""
 
 
-UNDERWAY_US = 60_000_000
-"""A value that is longer on its way is not received any more: the session's pings fail before (10 s by default)."""
+UNDERWAY = 60.0
+"""Seconds, at least, that a value may have been on its way; the clocks of the replicas differ by less."""
 
 
 class Rebuild:
@@ -31,19 +31,21 @@ class Rebuild:
         decode: framed Avro bytes to a dict, for any registered version.
         metrics: places of the shard in the metrics topics; ``gaps`` has the same partitions.
         mine: true for a series of this shard.
+        underway: seconds after which a value on its way is not received any more: the session's pings fail before.
     """
 
     def __init__(
         self,
         scan: Scan,
-        decode: Any,
+        decode: Callable[[bytes], dict[str, Any]],
         *,
         account: str,
         topics: Topics,
         metrics: Sequence[Place],
         shard: int,
-        mine: Any,
+        mine: Callable[[Series], bool],
         latest_partitions: int,
+        underway: float,
     ) -> None:
         self._scan = scan
         self._decode = decode
@@ -53,6 +55,7 @@ class Rebuild:
         self._shard = shard
         self._mine = mine
         self._latest_partitions = latest_partitions
+        self._underway_us = round(max(underway, UNDERWAY) * 1_000_000)
 
     def progress(self, offsets: Offsets, shard: ShardState) -> Progress:
         """What is known, with the rows that are left: they were the newest of their series.
@@ -74,8 +77,15 @@ class Rebuild:
                 reopen(offsets, gap)
         state = _shard(shard, beat, batch_id)
         through_us = state.complete_through_us
-        lost = {one: _since(offsets[one], one in live, through_us) for one in offsets if one not in trusted}
+        lost = {one: self._since(offsets[one], one in live, through_us) for one in offsets if one not in trusted}
         return Progress(state, offsets, lost, incomplete=beat is not None or low > 0)
+
+    def _since(self, offset: SourceOffset, live: bool, through_us: int) -> int:  # noqa: FBT001 - one of three facts
+        """Since when the series may have missed something: unless latest has it, it was perhaps retired long ago."""
+        if offset.received_us is None or (live and through_us):
+            return through_us
+        received_us = max(0, offset.received_us - self._underway_us)
+        return min(received_us, through_us or received_us)
 
     def _updates(self, *, had_past: bool) -> tuple[set[Series], list[dict[str, Any]]]:
         """Series with a current value in latest, and all updates of the shard; metrics may be long to read."""
@@ -125,14 +135,6 @@ def _shard(shard: ShardState, beat: Mapping[str, Any] | None, batch_id: int) -> 
     through_us = beat["complete_through"] * 1000
     batch_id = max(batch_id, beat["batch_id"] + 1)
     return ShardState(beat["owner"], beat["owner_epoch"], batch_id, beat["heartbeat_seq"], through_us)
-
-
-def _since(offset: SourceOffset, live: bool, through_us: int) -> int:  # noqa: FBT001 - one of three facts
-    """Since when the series may have missed something: unless latest has it, it was perhaps retired long ago."""
-    if offset.received_us is None or (live and through_us):
-        return through_us
-    received_us = max(0, offset.received_us - UNDERWAY_US)
-    return min(received_us, through_us or received_us)
 
 
 def advance(offsets: Offsets, update: Mapping[str, Any]) -> None:

@@ -26,6 +26,7 @@ class Recovery:
         properties: librdkafka settings of a consumer.
         decode: framed Avro bytes to a dict, for any registered version.
         metrics: the metrics topics; the partitions that belong to the shard are read from the newest hint on.
+        underway: seconds after which a value on its way is not received any more; see `Rebuild`.
         timeout: seconds without progress after which the log counts as unavailable.
         make_scan: opens the reader; the simulation of the tests brings its own.
     """
@@ -42,6 +43,7 @@ class Recovery:
         shards: int,
         partitions: int,
         latest_partitions: int = 1,
+        underway: float,
         timeout: float,
         make_scan: Callable[..., Scan] = Scan,
     ) -> None:
@@ -54,6 +56,7 @@ class Recovery:
         self._shards = shards
         self._partitions = partitions
         self._latest_partitions = latest_partitions
+        self._underway = underway
         self._timeout = timeout
         self._make_scan = make_scan
 
@@ -86,6 +89,7 @@ class Recovery:
             shard=self._shard,
             mine=self._mine,
             latest_partitions=self._latest_partitions,
+            underway=self._underway,
         )
 
     def _rows(self, scan: Scan, place: Place) -> dict[str, dict[str, Any]]:

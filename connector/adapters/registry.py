@@ -18,7 +18,7 @@ from connector.config.secrets import read_secret
 from connector.errors import ConfigError, ConnectorError, RegistryUnavailable, SchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from connector.config import Registry
 
@@ -157,8 +157,12 @@ class SchemaRegistry:
         found = self._judge(subject, name)
         if found.action != "unchanged":
             # A refused one too: what the registry says then is the best explanation there is.
-            with self._asking(f"subject {subject}, {name}.avsc"):
-                self._client.register_schema(subject, Schema(schema_text(name), "AVRO"))
+            text = schema_text(name)
+            self._write(
+                f"subject {subject}, {name}.avsc",
+                lambda: self._client.register_schema(subject, Schema(text, "AVRO")),
+                lambda: find(self._versions(subject), text) is not None,
+            )
             found = found._replace(action="registered")
         if not exists:
             self._set_level(subject)
@@ -167,10 +171,25 @@ class SchemaRegistry:
     def _set_level(self, subject: str) -> None:
         if self._level(subject) == LEVEL:
             return
-        with self._asking(f"subject {subject}"):
-            self._client.set_compatibility(subject, LEVEL)
+        self._write(
+            f"subject {subject}",
+            lambda: self._client.set_compatibility(subject, LEVEL),
+            lambda: self._level(subject) == LEVEL,
+        )
         if self._level(subject) != LEVEL:
             raise SchemaError(f"subject {subject}: the registry does not keep level {LEVEL}; set it there")
+
+    def _write(self, about: str, write: Callable[[], object], written: Callable[[], bool]) -> None:
+        """Write, unless another replica, which provisions at the same moment, has been quicker.
+
+        Some registries refuse the slower one of two that write the same (Apicurio: 409, the rule already exists).
+        """
+        try:
+            with self._asking(about):
+                write()
+        except (SchemaError, RegistryUnavailable):
+            if not written():
+                raise
 
     def _judge(self, subject: str, name: str) -> Registration:
         versions = self._versions(subject)

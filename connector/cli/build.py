@@ -182,6 +182,7 @@ class Build:
             shards=config.kafka.shards,
             partitions=config.kafka.partitions,
             latest_partitions=config.kafka.latest_partitions,
+            underway=config.source.ping_interval + config.source.ping_timeout,
             timeout=config.kafka.transaction_timeout + 15.0,
         )
         return TransactionalSink(

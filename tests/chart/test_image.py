@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from chart import arm64, image
-from chart.tools import ROOT, program
+from chart.tools import CHART, ROOT, program
+
+from connector import __version__
 
 needs_root = pytest.mark.skipif(not image.can_build(), reason=f"needs root and {', '.join(image.NEEDED)}")
 
@@ -23,6 +27,24 @@ def test_the_dockerfile_runs_no_shell():
     for step in image.steps():
         if step.word in ("RUN", "ENTRYPOINT", "CMD"):
             assert isinstance(json.loads(step.rest), list)
+
+
+def test_both_stages_begin_from_the_base_and_the_last_one_says_what_it_is():
+    found = image.steps()
+    assert [step.rest.split()[0] for step in found if step.word == "FROM"] == ["${BASE}", "${BASE}"]
+    assert "@sha256" not in image.DOCKERFILE.read_text()
+    last = found[max(at for at, step in enumerate(found) if step.word == "FROM") :]
+    assert [step.rest for step in last if step.word == "USER"] == ["10001:10001"]
+    labels = next(step.rest for step in last if step.word == "LABEL")
+    named = set(re.findall(r"org\.opencontainers\.image\.(\w+)=", labels))
+    assert named == {"title", "description", "licenses", "version", "revision"}
+    versions = {step.rest.partition("=")[2] for step in last if step.word == "ARG" and step.rest.startswith("VERSION=")}
+    assert versions == {__version__} == {yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]}
+
+
+def test_wheels_are_locked_by_hash_and_nothing_is_compiled():
+    (install,) = [json.loads(step.rest) for step in image.steps() if step.word == "RUN" and '"install"' in step.rest]
+    assert {"--require-hashes", "--only-binary=:all:"} <= set(install)
 
 
 def test_the_context_is_what_is_copied():

@@ -49,6 +49,14 @@ def test_22_one_more_standby(release):
     release.wait_for_owner()
 
 
+def test_22_members_of_the_group_are_dynamic(release):
+    admin = AdminClient({"bootstrap.servers": release.stage.kafka})
+    (group,) = admin.describe_consumer_groups([f"{release.stage.prefix}.acme"]).values()
+    members = group.result(30).members
+    assert len(members) == 3
+    assert [member.group_instance_id for member in members] == [None] * 3
+
+
 def test_22_pods_are_confined(release):
     for pod in release.ready():
         folder = Path(f"/proc/{pod.container.pid}")
@@ -406,6 +414,44 @@ def test_22_pods_wait_for_the_topics_of_a_late_operator(without_topics):
     wait_until(lambda: len(release.ready()) == 2, 120, "two ready pods")
     release.wait_for_owner()
     kept_the_promise(release)
+
+
+@pytest.fixture
+def unprovisioned(plane, kubelet, kafka_bootstrap, registry_url, tmp_path):
+    """Somebody else is to provide topics and schemas, and has not yet."""
+    found = Release(plane, kubelet, tmp_path, kafka_bootstrap, registry_url)
+    found.change(provision={"mode": "none"})
+    try:
+        found.helm("install")
+        yield found
+    finally:
+        found.close()
+
+
+def test_22_run_neither_creates_topics_nor_registers_schemas(unprovisioned):
+    release = unprovisioned
+    stage = release.stage
+    wait_until(lambda: all(pod.restarts >= 2 for pod in release.pods()) and release.pods(), 90, "pods that give up")
+    ended = [one for one in release.kubelet.ended if one["namespace"] == release.namespace]
+    assert {one["container"] for one in ended} == {"zendesk-chat-kafka"}
+    assert {one["code"] for one in ended} <= {4, 5}
+    assert "provision" in release.logs()
+    assert made_of(stage) == ([], [])
+    stage.command("provision", "--config", str(stage.config_file))
+    provisioned = made_of(stage)
+    assert all(provisioned)
+    wait_until(lambda: len(release.ready()) == 2, 120, "two ready pods")
+    release.wait_for_owner()
+    assert made_of(stage) == provisioned
+    kept_the_promise(release)
+
+
+def made_of(stage):
+    """Topics and subjects of the release; of a subject, its versions too."""
+    admin = AdminClient({"bootstrap.servers": stage.kafka})
+    topics = sorted(name for name in admin.list_topics(timeout=30).topics if name.startswith(stage.prefix))
+    subjects = sorted(name for name in stage.client.get_subjects() if name.startswith(stage.prefix))
+    return topics, [(name, stage.client.get_versions(name)) for name in subjects]
 
 
 def texts(config):

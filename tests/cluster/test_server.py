@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 
 import pytest
 from chart.render import CASES, CHART, MINIMAL, RELEASED
-from cluster.plane import ApiError
-from waiting import wait_until
 
 
 def deployment(plane, namespace, name="rel-zendesk-chat-kafka"):
@@ -128,54 +125,37 @@ def test_20_from_a_released_chart_and_back(plane, package):
     assert deployment(plane, namespace)["spec"] == before["spec"]
 
 
+def scaled(plane, namespace, release, major=4):
+    plane.helm("install", *release, major=major)
+    plane.kubectl("scale", "deployment/rel-zendesk-chat-kafka", "--replicas=5", "-n", namespace)
+
+
 def test_21_a_scaler_keeps_its_count(plane):
     namespace = plane.namespace("scaled")
     release = ["rel", CHART, "-n", namespace, "-f", MINIMAL]
-    plane.helm("install", *release)
-    plane.kubectl("scale", "deployment/rel-zendesk-chat-kafka", "--replicas=5", "-n", namespace)
-    conflict = plane.helm("upgrade", *release, "--set", "config.log.level=debug", check=False)
+    scaled(plane, namespace, release)
+    debug = ["--set", "config.log.level=debug"]
+    conflict = plane.helm("upgrade", *release, *debug, check=False)
+    page = (CHART / "UPGRADING.md").read_text().partition("## Replicas")[2].partition("\n## ")[0]
+    (shown,) = [line.strip() for line in page.splitlines() if line.startswith("    ")]
     assert conflict.returncode != 0
-    assert ".spec.replicas" in conflict.stderr
-    assert "conflict" in (CHART / "UPGRADING.md").read_text()
-    plane.helm("upgrade", *release, "--set", "replicas=null", "--set", "config.log.level=debug")
-    assert deployment(plane, namespace)["spec"]["replicas"] == 5
+    assert shown in conflict.stderr
+    before = deployment(plane, namespace)["spec"]
+    # The page's first remedy: the scaler owns the count, and the rest is upgraded.
+    assert "`replicas: null`" in page
+    plane.helm("upgrade", *release, "--set", "replicas=null", *debug)
+    after = deployment(plane, namespace)["spec"]
+    assert after["replicas"] == before["replicas"] == 5
+    assert after["template"] != before["template"]
+    # And its second.
+    assert "`helm upgrade --force-conflicts`" in page
+    plane.helm("upgrade", *release, *debug, "--force-conflicts")
+    assert deployment(plane, namespace)["spec"]["replicas"] == 2
 
 
-def exists(plane, path):
-    try:
-        return plane.request("GET", path)
-    except ApiError:
-        return None
-
-
-def test_25_the_size_of_a_volume_cannot_be_changed_in_place(plane):
-    namespace = plane.namespace("resized")
-    release = ["rel", CHART, "-n", namespace, "-f", CHART / "ci" / "statefulset-values.yaml"]
-    plane.helm("install", *release)
-    refused = plane.helm("upgrade", *release, "--set", "persistence.size=20Gi", check=False)
-    assert refused.returncode != 0
-    assert "updates to statefulset spec" in refused.stderr
-    page = (CHART / "UPGRADING.md").read_text().partition("## Size of the volumes")[2].partition("\n## ")[0]
-    commands = [shlex.split(line.replace("RELEASE", "rel")) for line in page.splitlines() if line.startswith("    ")]
-    assert [command[:2] for command in commands] == [["kubectl", "patch"], ["kubectl", "delete"], ["helm", "upgrade"]]
-    patch, delete, upgrade = commands
-    claim = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{patch[3]}"
-    wait_until(lambda: exists(plane, claim), 60, "the claim of the first replica")
-
-    def resize():
-        # No storage driver is here to bind it, and the controller takes the word back at its next look.
-        plane.request("PATCH", f"{claim}/status", {"status": {"phase": "Bound"}}, "application/merge-patch+json")
-        return plane.kubectl(*patch[1:], "-n", namespace, check=False)
-
-    wait_until(lambda: "must support resize" in resize().stderr, 60, "the refusal of a class that cannot grow")
-    storage = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "example.com/none"}
-    storage |= {"metadata": {"name": "fast"}, "allowVolumeExpansion": True}
-    plane.request("POST", "/apis/storage.k8s.io/v1/storageclasses", storage)
-    wait_until(lambda: resize().returncode == 0, 60, "a larger claim")
-    assert plane.request("GET", claim)["spec"]["resources"]["requests"]["storage"] == "20Gi"
-    plane.kubectl(*delete[1:], "-n", namespace)
-    assert upgrade[:6] == ["helm", "upgrade", "rel", "./helm", "-f", "values.yaml"]
-    plane.helm("upgrade", *release, "--set", "persistence.size=20Gi", *upgrade[6:])
-    found = json.loads(plane.kubectl("get", "statefulset", "-n", namespace, "-o", "json").stdout)
-    claim = found["items"][0]["spec"]["volumeClaimTemplates"][0]
-    assert claim["spec"]["resources"]["requests"]["storage"] == "20Gi"
+def test_21_helm_3_sets_the_count_back_without_a_word(plane):
+    namespace = plane.namespace("scaled-by-3")
+    release = ["rel", CHART, "-n", namespace, "-f", MINIMAL]
+    scaled(plane, namespace, release, major=3)
+    plane.helm("upgrade", *release, "--set", "config.log.level=debug", major=3)
+    assert deployment(plane, namespace)["spec"]["replicas"] == 2

@@ -3,7 +3,9 @@
 import base64
 import json
 import logging
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,6 +24,10 @@ from connector.local.registry import LocalRegistry
 @pytest.fixture
 def topics():
     """Topics that no other test uses."""
+    return unused()
+
+
+def unused():
     names = Topics(account="acme", prefix=f"t{uuid.uuid4().hex[:8]}")
     return schema_files.by_topic(names, (names.gaps.replace("gaps", "metrics"),))
 
@@ -77,6 +83,27 @@ def test_register_verify_and_register_again(registry_url, topics, opened):
     assert ids == {one.subject: one.schema_id for one in first}
     again = opened(registry_url).register_all(topics)
     assert {(one.action, one.level) for one in again} == {("unchanged", LEVEL)}
+
+
+@pytest.mark.kafka
+def test_replicas_that_register_at_once(registry_url, opened):
+    """The init containers of fresh pods do."""
+    together = [opened(registry_url, timeout=20) for _ in range(3)]
+    began = threading.Barrier(len(together), timeout=60)
+
+    def register(registry, topics):
+        began.wait()
+        return registry.register_all(topics)
+
+    with ThreadPoolExecutor(len(together)) as pool:
+        for _ in range(10):
+            topics = unused()
+            done = list(pool.map(register, together, [topics] * len(together)))
+            ids = together[0].verify_registered(topics)
+            assert [{one.subject: one.schema_id for one in each} for each in done] == [ids] * len(together)
+            for subject in ids:
+                assert together[0]._client.get_versions(subject) == [1]
+                assert together[0].level(subject) == LEVEL
 
 
 @pytest.mark.kafka

@@ -162,6 +162,7 @@ async def publish_everything(config):
         shard=0,
         shards=1,
         partitions=2,
+        underway=10.0,
         timeout=20.0,
     )
     transactional_id = {"transactional.id": names.transactional_id(0)}

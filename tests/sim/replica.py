@@ -240,6 +240,7 @@ class Replica:
             shards=settings.shards,
             partitions=settings.partitions,
             latest_partitions=settings.partitions,
+            underway=10.0,
             timeout=20.0,
             make_scan=partial(Scan, broker=self.broker, network=self.network, thread=thread),
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from connector.adapters.rebuild import UNDERWAY_US, Rebuild
+from connector.adapters.rebuild import UNDERWAY, Rebuild
 from connector.domain.model import OpenGap, Series, ShardState, SourceOffset
 from connector.domain.topics import Topics
 
 A = Series("chats", "active_chats")
 B = Series("agents", "agents_online")
 ACCOUNT = "acme"
+UNDERWAY_US = round(UNDERWAY * 1_000_000)
 MINUTES = 10 * UNDERWAY_US
 
 
@@ -68,7 +69,7 @@ def beat(batch=6, through_us=2 * MINUTES):
     return b"key", value
 
 
-def rebuilt(*, offsets=(), shard=None, low=9, **records):
+def rebuilt(*, offsets=(), shard=None, low=9, underway=10.0, **records):
     topics = Topics(account=ACCOUNT)
     scan = Log(topics, **records)
     scan.low = low
@@ -81,6 +82,7 @@ def rebuilt(*, offsets=(), shard=None, low=9, **records):
         shard=0,
         mine=lambda _: True,
         latest_partitions=1,
+        underway=underway,
     )
     return rebuild.progress({one.series: one for one in offsets}, shard or ShardState())
 
@@ -139,6 +141,12 @@ def test_a_series_with_a_tombstone_was_perhaps_retired_long_ago():
     records = [update(A, 2, 1)]
     progress = rebuilt(metrics=records, latest=[*records, tombstone], heartbeats=[beat()])
     assert progress.lost == {A: MINUTES - UNDERWAY_US}
+
+
+@pytest.mark.parametrize("underway", [UNDERWAY - 1, 2 * UNDERWAY])
+def test_a_value_may_be_on_its_way_as_long_as_the_pings_allow(underway):
+    progress = rebuilt(metrics=[update(A, 2, 1)], heartbeats=[beat()], underway=underway)
+    assert progress.lost == {A: MINUTES - round(max(underway, UNDERWAY) * 1_000_000)}
 
 
 def test_another_accounts_records_count_for_nothing():
