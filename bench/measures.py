@@ -35,7 +35,7 @@ def median(rows: list[Row]) -> Row:
 def in_turn(make: Mapping[str, Callable[[], Run]], updates: int) -> list[Row]:
     """A burst of each program in turn, alone on the machine, after another one that is not measured; medians.
 
-    Programs that wait beside it for their turn would take a quarter of two cores, with their heartbeats and readers.
+    Programs that wait beside it for their turn, with their heartbeats and readers, would slow it by a quarter.
     """
     found: dict[str, list[Row]] = {name: [] for name in make}
     for _ in range(ROUNDS):
