@@ -105,7 +105,7 @@ class Group:
         if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise SinkRejected(f"Kafka: topic {self._control}: {error.str()}; grant Read on it to this principal")
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            raise SinkRejected(f"Kafka: topic {self._control}: {error.str()}; run `zendesk-chat-kafka provision`")
+            raise SinkRejected(f"Kafka: topic {self._control}: {error.str()}; run zendesk-chat-kafka provision")
         if error.fatal():
             raise KafkaException(error)
 

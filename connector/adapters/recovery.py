@@ -69,6 +69,7 @@ class Recovery:
         """
         with self._make_scan(self._properties, name=self._topics.group, timeout=self._timeout) as scan:
             offsets_place = self._topics.offsets, self._shard
+            scan.require([offsets_place, *self._places(), *self._written()])
             rows = self._rows(scan, offsets_place)
             shard_row = rows.pop(SHARD_ROW, None)
             offsets = {Series.parse(name): offset_of(row) for name, row in rows.items()}
@@ -103,6 +104,12 @@ class Recovery:
     def _places(self) -> list[Place]:
         partitions = range(self._shard, self._partitions, self._shards)
         return [(topic, partition) for topic in self._metrics for partition in partitions]
+
+    def _written(self) -> list[Place]:
+        """A partition of each topic that is written and not read here: without it no transaction can be completed."""
+        topics = self._topics
+        latest = [] if topics.latest is None else [(topics.latest, 0)]
+        return [*latest, (topics.gaps, self._shard), (topics.dead_letters, 0), (topics.heartbeats, self._shard)]
 
     def _ends(self, scan: Scan) -> Hints:
         return {place: scan.bounds(place)[1] - 1 for place in self._places()}

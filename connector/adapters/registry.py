@@ -90,8 +90,7 @@ class SchemaRegistry:
         ids = []
         for text in texts:
             if find(self._versions(subject), text) is None:
-                with self._asking(f"subject {subject}"):
-                    self._client.register_schema(subject, Schema(text, "AVRO"))
+                self._add(subject, text, f"subject {subject}")
             self._set_level(subject)
             schema_id = find(self._versions(subject), text)
             if schema_id is None:
@@ -157,16 +156,18 @@ class SchemaRegistry:
         found = self._judge(subject, name)
         if found.action != "unchanged":
             # A refused one too: what the registry says then is the best explanation there is.
-            text = schema_text(name)
-            self._write(
-                f"subject {subject}, {name}.avsc",
-                lambda: self._client.register_schema(subject, Schema(text, "AVRO")),
-                lambda: find(self._versions(subject), text) is not None,
-            )
+            self._add(subject, schema_text(name), f"subject {subject}, {name}.avsc")
             found = found._replace(action="registered")
         if not exists:
             self._set_level(subject)
         return found._replace(schema_id=self._verify(subject, name), level=level)
+
+    def _add(self, subject: str, text: str, about: str) -> None:
+        self._write(
+            about,
+            lambda: self._client.register_schema(subject, Schema(text, "AVRO")),
+            lambda: find(self._versions(subject), text) is not None,
+        )
 
     def _set_level(self, subject: str) -> None:
         if self._level(subject) == LEVEL:

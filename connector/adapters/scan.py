@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from connector.errors import SinkRejected, SinkUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -69,6 +69,20 @@ class Scan:
         low, high = self._consumer.get_watermark_offsets(TopicPartition(*place), timeout=self._timeout)
         return int(low), int(high)
 
+    def require(self, places: Iterable[Place]) -> None:
+        """Look whether the partitions are there.
+
+        Raises:
+            SinkRejected: one is missing; it is named.
+        """
+        for place in places:
+            try:
+                self.bounds(place)
+            except KafkaException as error:
+                if error.args[0].code() not in MISSING:
+                    raise
+                raise SinkRejected(f"Kafka: topic {place[0]} is missing; run zendesk-chat-kafka provision") from error
+
     def read(self, starts: Mapping[Place, int]) -> Iterator[Message]:
         """Committed messages from the given offsets to the ends as they are now.
 
@@ -105,7 +119,7 @@ class Scan:
 def _translate(error: KafkaError) -> SinkUnavailable | SinkRejected:
     text = f"Kafka: reading progress back: {error.str()} ({error.name()})"
     if error.code() in MISSING:
-        return SinkRejected(f"{text}; run `zendesk-chat-kafka provision`")
+        return SinkRejected(f"{text}; run zendesk-chat-kafka provision")
     if error.code() in DENIED:
         return SinkRejected(f"{text}; grant Read on the topics and Describe on the group")
     return SinkUnavailable(text)

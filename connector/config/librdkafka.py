@@ -6,6 +6,7 @@ from typing import Any, Final
 _OURS: Final = {
     "acks": "the promise needs acks=all",
     "request.required.acks": "the promise needs acks=all",
+    "allow.auto.create.topics": "topics are made by provision only",
     "auto.offset.reset": "the connector reads from positions of its own",
     "bootstrap.servers": "set kafka.bootstrap_servers",
     "metadata.broker.list": "set kafka.bootstrap_servers",

@@ -103,6 +103,8 @@ class Kafka(Section):
         return {
             "client.id": "zendesk-chat-kafka",
             "bootstrap.servers": self.bootstrap_servers,
+            # Producers do by default: a topic that somebody deletes would come back with the broker's own settings.
+            "allow.auto.create.topics": False,
             **self.properties,
             **secrets,
         }
