@@ -50,16 +50,17 @@ format: $(VENV)/.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Resolve the newest versions again; needs uv.
+# Resolve the newest versions again; needs uv. Extras stay in the lines: pip takes `coverage[toml]>=7` for another package
+# than a locked `coverage`, and refuses the newest one for want of a hash.
 lock:
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --upgrade \
 		pyproject.toml --extra demo -o requirements.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --upgrade \
 		pyproject.toml --extra demo --group dev -c requirements.lock -o requirements-dev.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --upgrade \
 		--group bench -c requirements-dev.lock -o requirements-bench.lock
 	for input in examples/*/*.in tests/consume/long/*.in tests/chart/checkov.in; do \
-		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
+		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --upgrade \
 			$$input -o $${input%.in}.lock; done
 
 # The checkout itself is put on the path: building it would need more than the locked packages.

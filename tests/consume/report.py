@@ -35,7 +35,7 @@ def artifact_version(file: Any, artifact: str) -> str:
 
 def locked(path: str, package: str) -> str:
     """The version of a package in a lock file of the repository."""
-    return re.search(rf"^{package}==(\S+)", (ROOT / path).read_text(), re.MULTILINE).group(1)
+    return re.search(rf"^{package}(?:\[[^]]*\])?==(\S+)", (ROOT / path).read_text(), re.MULTILINE).group(1)
 
 
 VERSIONS = {

@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import multiprocessing
 import os
 import time
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
-from typing import Any
 
 from .controls import CONTROLS
 from .scenario import Scenario
@@ -51,21 +49,6 @@ def _chunk(first: int, count: int, control: str, verify: bool) -> list[tuple[int
     return [(seed, findings) for seed, findings in results if findings]
 
 
-def _pin(cores: Any) -> None:
-    """One core for each process: the turn passes between its threads ten times as fast."""
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {cores.get()})
-
-
-def _cores(jobs: int) -> Any:
-    """One core for each process to come, in turn."""
-    known = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
-    cores = multiprocessing.Queue()
-    for job in range(jobs):
-        cores.put(known[job % len(known)])
-    return cores
-
-
 class Tally:
     """Seeds done so far, kept in a file if one is named, so that a long run may be ended and continued."""
 
@@ -96,7 +79,7 @@ def campaign(options: argparse.Namespace, tally: Tally) -> None:
     deadline = time.monotonic() + options.minutes * 60
     last = tally.start + options.seeds
     given, finished, pending = tally.next, set(), {}
-    with ProcessPoolExecutor(options.jobs, initializer=_pin, initargs=(_cores(options.jobs),)) as pool:
+    with ProcessPoolExecutor(options.jobs) as pool:
         while True:
             while given < last and len(pending) < options.jobs * 2 and time.monotonic() < deadline:
                 count = min(CHUNK, last - given)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import os
 import random
-import threading
 from asyncio import events
 from collections import deque
+from functools import partial
 from typing import Any
+
+from greenlet import getcurrent, greenlet
 
 START_US = 1_767_225_600_000_000
 """Wall clock of the instant 0."""
@@ -231,14 +232,15 @@ class Machine(asyncio.AbstractEventLoop):
 
 
 class Thread:
-    """The executor of one sink: one job after another, on a thread that runs only while all else stands still."""
+    """The executor of one sink: one job after another, each on a stack of its own; all else stands still meanwhile."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.world = machine.world
         self._jobs: deque[tuple[Any, Any, Any]] = deque()
         self._busy = False
-        self._worker: Worker | None = None
+        self._turn: greenlet | None = None
+        """The job that runs, or stands somewhere inside of `wait`."""
         self._waiting: object | None = None
         self._killed = False
         machine.threads.append(self)
@@ -250,12 +252,12 @@ class Thread:
             self.machine.call_soon(self._next)
 
     def shutdown(self, *, wait=True):
-        """Nothing to let go: workers are kept for the next seed."""
+        """Nothing to let go."""
 
     def stop(self):
         self._killed = True
         self._jobs.clear()
-        if self._worker is not None and self._waiting is not None:
+        if self._waiting is not None:
             self._enter()
 
     # On the world's side.
@@ -265,23 +267,21 @@ class Thread:
             future, func, args = self._jobs.popleft()
             if future.cancelled():
                 continue
-            self._worker = Worker.get()
-            self._worker.job = (self, future, func, args)
+            self._turn = greenlet(partial(_work, future, func, args))
             self._enter()
             return
         self._busy = False
 
     def _enter(self):
         self._waiting = None
-        worker = self._worker
+        turn = self._turn
+        turn.parent = getcurrent()
         loop = events._get_running_loop()
-        worker.switch_in()
+        events._set_running_loop(None)
+        outcome = turn.switch()
         events._set_running_loop(loop)
-        if worker.finished:
-            self._worker = None
-            Worker.put(worker)
-            if not self._killed:
-                self._done(*worker.outcome)
+        if turn.dead and not self._killed:
+            self._done(*outcome)
 
     def _done(self, future, result, error):
         if not future.done():
@@ -312,7 +312,7 @@ class Thread:
             raise Killed
         self._waiting = token = object()
         timer = self.machine.call_later(seconds, self._resume, token)
-        self._worker.switch_out()
+        self._turn.parent.switch()
         timer.cancel()
         if self._killed:
             raise Killed
@@ -324,54 +324,11 @@ class Thread:
             self.wait(until - self.world.now)
 
 
-class Worker:
-    """A real thread that only runs when it is handed the turn."""
-
-    _idle: list[Worker] = []  # noqa: RUF012 - shared on purpose
-
-    def __init__(self):
-        self._go = threading.Lock()
-        self._back = threading.Lock()
-        self._go.acquire()
-        self._back.acquire()
-        self.job = None
-        self.finished = False
-        self.outcome = None
-        threading.Thread(target=self._run, daemon=True).start()
-
-    @classmethod
-    def get(cls):
-        return cls._idle.pop() if cls._idle else cls()
-
-    @classmethod
-    def put(cls, worker):
-        cls._idle.append(worker)
-
-    def switch_in(self):
-        self.finished = False
-        self._go.release()
-        self._back.acquire()
-
-    def switch_out(self):
-        self._back.release()
-        self._go.acquire()
-
-    def _run(self):
-        while True:
-            self._go.acquire()
-            _, future, func, args = self.job
-            result = error = None
-            try:
-                result = func(*args)
-            except Killed:
-                pass
-            except BaseException as caught:  # noqa: BLE001 - handed to the future
-                error = caught
-            self.outcome = (future, result, error)
-            self.job = func = args = result = error = None
-            self.finished = True
-            self._back.release()
-
-
-# A child process has none of the threads that its parent keeps for the next seed.
-os.register_at_fork(after_in_child=Worker._idle.clear)
+def _work(future, func, args):
+    """One job: the future, what it returned and what it raised."""
+    try:
+        return future, func(*args), None
+    except Killed:
+        return future, None, None
+    except BaseException as caught:  # noqa: BLE001 - handed to the future
+        return future, None, caught
