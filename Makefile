@@ -59,7 +59,7 @@ lock:
 		pyproject.toml --extra demo --group dev -c requirements.lock -o requirements-dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --upgrade \
 		--group bench -c requirements-dev.lock -o requirements-bench.lock
-	for input in examples/*/*.in tests/consume/long/*.in tests/chart/checkov.in; do \
+	for input in examples/*/*.in tests/audit/*.in tests/consume/long/*.in tests/chart/checkov.in; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --upgrade \
 			$$input -o $${input%.in}.lock; done
 
